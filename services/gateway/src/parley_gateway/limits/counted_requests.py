@@ -1,0 +1,171 @@
+"""Counts the requests of a minute over all gateways, mostly without asking Redis.
+
+A gateway takes a number of requests from what is left of a limit, and admits them by itself. It
+takes as many as wait, and ahead of need a part of what it has admitted in this minute: what one
+gateway has left over, when the others are refused, is a few percent.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from parley_core.limits.rules import Limit
+from parley_core.runtime.batcher import Batcher
+from parley_core.storage.shared_counts import WINDOW_SECONDS, SharedCounts
+from parley_gateway.limits.limit_metrics import LimitMetrics
+
+SubjectLimit = tuple[Limit, str]
+"""A limit, and the name of what it counts."""
+
+# Taken ahead of need: at most a sixteenth of what this gateway has admitted, and a quarter of its
+# share of what is left.
+_PART_OF_ADMITTED, _PART_OF_SHARE = 16, 4
+# Bounds the memory; beyond it, this process forgets what it has counted in the minute.
+_MAX_COUNTED = 100_000
+_MAX_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`remaining` of the limit of which the least is left; negative: the request is refused."""
+
+    limit: Limit
+    remaining: int
+    reset_seconds: float
+
+
+class _Minute:
+    """By subject: what was admitted here, taken from Redis, and is left of that.
+
+    `total` is what all gateways had taken, as of the last reply. `exhausted` has the limits of
+    which nothing is left, and `alone` the subjects of which Redis does not know all.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.admitted: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+        self.total: Counter[str] = Counter()
+        self.exhausted: dict[str, int] = {}
+        self.alone: set[str] = set()
+
+
+class CountedRequests:
+    """`gateways` is the number of gateways that share the limits."""
+
+    def __init__(
+        self,
+        shared: SharedCounts | None,
+        metrics: LimitMetrics,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """Without `shared` counts each gateway counts for itself."""
+        self.gateways = 1
+        self._shared, self._metrics, self._clock = shared, metrics, clock or _now
+        self._minute = _Minute(0)
+        self._limits: dict[str, int] = {}
+        self._waiting: Counter[str] = Counter()
+        self._takes = Batcher(self._take, max_keys=_MAX_BATCH)
+
+    async def count(self, limits: Sequence[SubjectLimit]) -> Decision:
+        """Count a request, unless it is refused."""
+        while (decision := self.count_now(limits)) is None:
+            minute = self._minute
+            for limit, subject in limits:
+                if minute.left[subject] == 0 and subject not in minute.alone:
+                    await self._ask(subject, limit.value, minute)
+        return decision
+
+    def count_now(self, limits: Sequence[SubjectLimit]) -> Decision | None:
+        """Like `count`; None if Redis must be asked first."""
+        minute, reset_seconds = self._current()
+        for limit, subject in limits:
+            if self._is_refused(limit, subject):
+                return Decision(limit, -1, reset_seconds)
+        if any(not (minute.left[each] or each in minute.alone) for _, each in limits):
+            return None
+        decisions = []
+        for limit, subject in limits:
+            minute.admitted[subject] += 1
+            if subject in minute.alone:
+                self._metrics.degraded.inc()
+                # As if the other gateways had admitted as many.
+                remaining = limit.value - minute.admitted[subject] * self.gateways
+            else:
+                minute.left[subject] -= 1
+                remaining = limit.value - minute.total[subject] + minute.left[subject]
+            decisions.append(Decision(limit, max(0, remaining), reset_seconds))
+        return min(decisions, key=lambda decision: decision.remaining)
+
+    async def used(self, limit: Limit, subject: str) -> tuple[int, float]:
+        """What was used of a limit, and when the minute ends, in Unix time; without counting."""
+        minute, _ = self._current()
+        total = await self._shared.count_in(subject, minute.window) if self._shared else None
+        used = minute.admitted[subject] if total is None else total - minute.left[subject]
+        # More may have been asked for than there was.
+        return min(used, limit.value), (minute.window + 1) * WINDOW_SECONDS
+
+    def _is_refused(self, limit: Limit, subject: str) -> bool:
+        minute = self._minute
+        if self._shared is None:
+            minute.alone.add(subject)
+        if subject in minute.alone:
+            return minute.admitted[subject] >= math.ceil(limit.value / self.gateways)
+        return not minute.left[subject] and minute.exhausted.get(subject) == limit.value
+
+    async def _ask(self, subject: str, limit: int, minute: _Minute) -> None:
+        self._limits[subject] = limit
+        self._waiting[subject] += 1
+        try:
+            await self._takes.get((subject, minute.window))
+        finally:
+            self._waiting[subject] -= 1
+            if not self._waiting[subject]:
+                del self._waiting[subject], self._limits[subject]
+
+    async def _take(self, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], None]:
+        """Take from Redis for all who wait, in one round trip."""
+        assert self._shared is not None
+        minute = self._minute
+        wanted = {key: self._wanted(key[0]) for key in keys}
+        totals = await self._shared.add(wanted)
+        for (subject, window), number in wanted.items():
+            if window != minute.window:
+                continue
+            total = 0 if totals is None else totals[subject, window]
+            before = total - number
+            if before < minute.taken[subject]:
+                # Redis did not reply, or was flushed.
+                minute.alone.add(subject)
+                continue
+            limit = self._limits.get(subject, 0)
+            granted = min(number, max(0, limit - before))
+            minute.taken[subject] += number
+            minute.left[subject] += granted
+            minute.total[subject] = min(limit, total)
+            if granted < number:
+                minute.exhausted[subject] = limit
+        return dict.fromkeys(keys)
+
+    def _wanted(self, subject: str) -> int:
+        minute = self._minute
+        rest = max(0, self._limits.get(subject, 0) - minute.total[subject])
+        ahead = min(
+            minute.admitted[subject] // _PART_OF_ADMITTED,
+            rest // (_PART_OF_SHARE * self.gateways),
+        )
+        return max(1, self._waiting[subject] + ahead)
+
+    def _current(self) -> tuple[_Minute, float]:
+        now = self._clock()
+        window = int(now // WINDOW_SECONDS)
+        if window != self._minute.window or len(self._minute.admitted) >= _MAX_COUNTED:
+            self._minute = _Minute(window)
+        return self._minute, (window + 1) * WINDOW_SECONDS - now
+
+
+def _now() -> float:
+    return time.time()
