@@ -72,33 +72,33 @@ class CountedRequests:
 
     async def count(self, limits: Sequence[SubjectLimit]) -> Decision:
         """Count a request, unless it is refused."""
-        while (decision := self.count_now(limits)) is None:
-            minute = self._minute
+        while True:
+            minute, _ = self._current()
+            counted: list[SubjectLimit] = []
             for limit, subject in limits:
-                if minute.left[subject] == 0 and subject not in minute.alone:
-                    await self._ask(subject, limit.value, minute)
-        return decision
+                # One after the other: what a person may not do takes nothing from their tenant.
+                await self._wait_for_answer(limit, subject, minute)
+                if self._is_refused(limit, subject, minute):
+                    self._uncount(counted, minute)
+                    break
+                self._count_one(subject, minute)
+                counted.append((limit, subject))
+            if self._current()[0] is minute:
+                refused = limits[len(counted)][0] if len(counted) < len(limits) else None
+                return self._decision(limits, refused)
+            # The minute ended meanwhile: the request belongs to the next one.
 
     def count_now(self, limits: Sequence[SubjectLimit]) -> Decision | None:
         """Like `count`; None if Redis must be asked first."""
-        minute, reset_seconds = self._current()
+        minute, _ = self._current()
         for limit, subject in limits:
-            if self._is_refused(limit, subject):
-                return Decision(limit, -1, reset_seconds)
-        if any(not (minute.left[each] or each in minute.alone) for _, each in limits):
+            if self._is_refused(limit, subject, minute):
+                return self._decision(limits, limit)
+        if any(self._is_unknown(subject, minute) for _, subject in limits):
             return None
-        decisions = []
-        for limit, subject in limits:
-            minute.admitted[subject] += 1
-            if subject in minute.alone:
-                self._metrics.degraded.inc()
-                # As if the other gateways had admitted as many.
-                remaining = limit.value - minute.admitted[subject] * self.gateways
-            else:
-                minute.left[subject] -= 1
-                remaining = limit.value - minute.total[subject] + minute.left[subject]
-            decisions.append(Decision(limit, max(0, remaining), reset_seconds))
-        return min(decisions, key=lambda decision: decision.remaining)
+        for _, subject in limits:
+            self._count_one(subject, minute)
+        return self._decision(limits)
 
     async def used(self, limit: Limit, subject: str) -> tuple[int, float]:
         """What was used of a limit, and when the minute ends, in Unix time; without counting."""
@@ -108,13 +108,53 @@ class CountedRequests:
         # More may have been asked for than there was.
         return min(used, limit.value), (minute.window + 1) * WINDOW_SECONDS
 
-    def _is_refused(self, limit: Limit, subject: str) -> bool:
-        minute = self._minute
-        if self._shared is None:
-            minute.alone.add(subject)
-        if subject in minute.alone:
+    def _is_unknown(self, subject: str, minute: _Minute) -> bool:
+        return not minute.left[subject] and not self._is_alone(subject, minute)
+
+    def _is_alone(self, subject: str, minute: _Minute) -> bool:
+        return self._shared is None or subject in minute.alone
+
+    def _is_refused(self, limit: Limit, subject: str, minute: _Minute) -> bool:
+        if self._is_alone(subject, minute):
             return minute.admitted[subject] >= math.ceil(limit.value / self.gateways)
         return not minute.left[subject] and minute.exhausted.get(subject) == limit.value
+
+    def _count_one(self, subject: str, minute: _Minute) -> None:
+        minute.admitted[subject] += 1
+        if self._is_alone(subject, minute):
+            self._metrics.degraded.inc()
+        else:
+            minute.left[subject] -= 1
+
+    def _uncount(self, counted: Sequence[SubjectLimit], minute: _Minute) -> None:
+        for _, subject in counted:
+            minute.admitted[subject] -= 1
+            minute.left[subject] += not self._is_alone(subject, minute)
+
+    def _decision(self, limits: Sequence[SubjectLimit], refused: Limit | None = None) -> Decision:
+        minute, reset_seconds = self._current()
+        if refused is not None:
+            return Decision(refused, -1, reset_seconds)
+        decisions = [
+            Decision(limit, self._remaining(limit, subject, minute), reset_seconds)
+            for limit, subject in limits
+        ]
+        return min(decisions, key=lambda decision: decision.remaining)
+
+    def _remaining(self, limit: Limit, subject: str, minute: _Minute) -> int:
+        if self._is_alone(subject, minute):
+            # As if the other gateways had admitted as many.
+            return max(0, limit.value - minute.admitted[subject] * self.gateways)
+        return max(0, limit.value - minute.total[subject] + minute.left[subject])
+
+    async def _wait_for_answer(self, limit: Limit, subject: str, minute: _Minute) -> None:
+        """Ask Redis until it is known whether a request is admitted, or the minute has ended."""
+        while (
+            self._is_unknown(subject, minute)
+            and not self._is_refused(limit, subject, minute)
+            and self._current()[0] is minute
+        ):
+            await self._ask(subject, limit.value, minute)
 
     async def _ask(self, subject: str, limit: int, minute: _Minute) -> None:
         self._limits[subject] = limit
