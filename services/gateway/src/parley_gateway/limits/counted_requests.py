@@ -8,7 +8,7 @@ gateway has left over, when the others are refused, is a few percent.
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parley_core.limits.rules import Limit
@@ -22,6 +22,8 @@ SubjectLimit = tuple[Limit, str]
 # Taken ahead of need: at most a sixteenth of what this gateway has admitted, and a quarter of its
 # share of what is left.
 _PART_OF_ADMITTED, _PART_OF_SHARE = 16, 4
+# How long each gateway admits its share by itself, before it asks Redis again.
+RETRY_SECONDS = 1.0
 # Bounds the memory; beyond it, this process forgets what it has counted in the minute.
 _MAX_COUNTED = 100_000
 _MAX_BATCH = 500
@@ -40,7 +42,8 @@ class _Minute:
     """By subject: what was admitted here, taken from Redis, and is left of that.
 
     `total` is what all gateways had taken, as of the last reply. `exhausted` has the limits of
-    which nothing is left, and `alone` the subjects of which Redis does not know all.
+    which nothing is left. Redis is not asked about a subject in `alone` until that time, and does
+    not know yet of what is `owed`.
     """
 
     def __init__(self, window: int) -> None:
@@ -50,7 +53,8 @@ class _Minute:
         self.left: Counter[str] = Counter()
         self.total: Counter[str] = Counter()
         self.exhausted: dict[str, int] = {}
-        self.alone: set[str] = set()
+        self.alone: dict[str, float] = {}
+        self.owed: Counter[str] = Counter()
 
 
 class CountedRequests:
@@ -60,11 +64,10 @@ class CountedRequests:
         self,
         shared: SharedCounts | None,
         metrics: LimitMetrics,
-        clock: Callable[[], float] | None = None,
     ) -> None:
         """Without `shared` counts each gateway counts for itself."""
         self.gateways = 1
-        self._shared, self._metrics, self._clock = shared, metrics, clock or _now
+        self._shared, self._metrics = shared, metrics
         self._minute = _Minute(0)
         self._limits: dict[str, int] = {}
         self._waiting: Counter[str] = Counter()
@@ -74,15 +77,14 @@ class CountedRequests:
         """Count a request, unless it is refused."""
         while True:
             minute, _ = self._current()
-            counted: list[SubjectLimit] = []
+            counted: list[tuple[str, bool]] = []
             for limit, subject in limits:
                 # One after the other: what a person may not do takes nothing from their tenant.
                 await self._wait_for_answer(limit, subject, minute)
                 if self._is_refused(limit, subject, minute):
                     self._uncount(counted, minute)
                     break
-                self._count_one(subject, minute)
-                counted.append((limit, subject))
+                counted.append((subject, self._count_one(subject, minute)))
             if self._current()[0] is minute:
                 refused = limits[len(counted)][0] if len(counted) < len(limits) else None
                 return self._decision(limits, refused)
@@ -112,24 +114,32 @@ class CountedRequests:
         return not minute.left[subject] and not self._is_alone(subject, minute)
 
     def _is_alone(self, subject: str, minute: _Minute) -> bool:
-        return self._shared is None or subject in minute.alone
+        if self._shared is None:
+            return True
+        until = minute.alone.get(subject)
+        return until is not None and _now() < until
 
     def _is_refused(self, limit: Limit, subject: str, minute: _Minute) -> bool:
+        if minute.left[subject]:
+            return False
         if self._is_alone(subject, minute):
             return minute.admitted[subject] >= math.ceil(limit.value / self.gateways)
-        return not minute.left[subject] and minute.exhausted.get(subject) == limit.value
+        return minute.exhausted.get(subject) == limit.value
 
-    def _count_one(self, subject: str, minute: _Minute) -> None:
+    def _count_one(self, subject: str, minute: _Minute) -> bool:
+        """Whether Redis knows of it."""
         minute.admitted[subject] += 1
-        if self._is_alone(subject, minute):
-            self._metrics.degraded.inc()
-        else:
+        if minute.left[subject]:
             minute.left[subject] -= 1
+            return True
+        self._metrics.degraded.inc()
+        minute.owed[subject] += 1
+        return False
 
-    def _uncount(self, counted: Sequence[SubjectLimit], minute: _Minute) -> None:
-        for _, subject in counted:
+    def _uncount(self, counted: Sequence[tuple[str, bool]], minute: _Minute) -> None:
+        for subject, is_known in counted:
             minute.admitted[subject] -= 1
-            minute.left[subject] += not self._is_alone(subject, minute)
+            (minute.left if is_known else minute.owed)[subject] += 1 if is_known else -1
 
     def _decision(self, limits: Sequence[SubjectLimit], refused: Limit | None = None) -> Decision:
         minute, reset_seconds = self._current()
@@ -171,24 +181,30 @@ class CountedRequests:
         assert self._shared is not None
         minute = self._minute
         wanted = {key: self._wanted(key[0]) for key in keys}
-        totals = await self._shared.add(wanted)
-        for (subject, window), number in wanted.items():
+        owed = {key: minute.owed[key[0]] for key in keys}
+        totals = await self._shared.add({key: wanted[key] + owed[key] for key in keys})
+        for key in keys:
+            subject, window = key
             if window != minute.window:
                 continue
-            total = 0 if totals is None else totals[subject, window]
-            before = total - number
-            if before < minute.taken[subject]:
-                # Redis did not reply, or was flushed.
-                minute.alone.add(subject)
-                continue
-            limit = self._limits.get(subject, 0)
-            granted = min(number, max(0, limit - before))
-            minute.taken[subject] += number
-            minute.left[subject] += granted
-            minute.total[subject] = min(limit, total)
-            if granted < number:
-                minute.exhausted[subject] = limit
+            if totals is None:
+                minute.alone[subject] = _now() + RETRY_SECONDS
+            elif totals[key] - wanted[key] - owed[key] < minute.taken[subject]:
+                # It was flushed: what the other gateways had taken is unknown.
+                minute.alone[subject] = math.inf
+            else:
+                minute.owed[subject] -= owed[key]
+                self._grant(subject, wanted[key], wanted[key] + owed[key], totals[key], minute)
         return dict.fromkeys(keys)
+
+    def _grant(self, subject: str, wanted: int, added: int, total: int, minute: _Minute) -> None:
+        limit = self._limits.get(subject, 0)
+        granted = min(wanted, max(0, limit - (total - wanted)))
+        minute.taken[subject] += added
+        minute.left[subject] += granted
+        minute.total[subject] = min(limit, total)
+        if granted < wanted:
+            minute.exhausted[subject] = limit
 
     def _wanted(self, subject: str) -> int:
         minute = self._minute
@@ -200,7 +216,7 @@ class CountedRequests:
         return max(1, self._waiting[subject] + ahead)
 
     def _current(self) -> tuple[_Minute, float]:
-        now = self._clock()
+        now = _now()
         window = int(now // WINDOW_SECONDS)
         if window != self._minute.window or len(self._minute.admitted) >= _MAX_COUNTED:
             self._minute = _Minute(window)
