@@ -8,7 +8,7 @@ gateway has left over, when the others are refused, is a few percent.
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parley_core.limits.rules import Limit
@@ -22,6 +22,8 @@ SubjectLimit = tuple[Limit, str]
 # Taken ahead of need: at most a sixteenth of what this gateway has admitted, and a quarter of its
 # share of what is left.
 _PART_OF_ADMITTED, _PART_OF_SHARE = 16, 4
+# How long each gateway admits its share by itself, before it asks Redis again.
+RETRY_SECONDS = 1.0
 # Bounds the memory; beyond it, this process forgets what it has counted in the minute.
 _MAX_COUNTED = 100_000
 _MAX_BATCH = 500
@@ -40,7 +42,8 @@ class _Minute:
     """By subject: what was admitted here, taken from Redis, and is left of that.
 
     `total` is what all gateways had taken, as of the last reply. `exhausted` has the limits of
-    which nothing is left, and `alone` the subjects of which Redis does not know all.
+    which nothing is left. Redis is not asked about a subject in `alone` until that time, and does
+    not know yet of what is `owed`.
     """
 
     def __init__(self, window: int) -> None:
@@ -50,7 +53,8 @@ class _Minute:
         self.left: Counter[str] = Counter()
         self.total: Counter[str] = Counter()
         self.exhausted: dict[str, int] = {}
-        self.alone: set[str] = set()
+        self.alone: dict[str, float] = {}
+        self.owed: Counter[str] = Counter()
 
 
 class CountedRequests:
@@ -60,11 +64,10 @@ class CountedRequests:
         self,
         shared: SharedCounts | None,
         metrics: LimitMetrics,
-        clock: Callable[[], float] | None = None,
     ) -> None:
         """Without `shared` counts each gateway counts for itself."""
         self.gateways = 1
-        self._shared, self._metrics, self._clock = shared, metrics, clock or _now
+        self._shared, self._metrics = shared, metrics
         self._minute = _Minute(0)
         self._limits: dict[str, int] = {}
         self._waiting: Counter[str] = Counter()
@@ -72,33 +75,32 @@ class CountedRequests:
 
     async def count(self, limits: Sequence[SubjectLimit]) -> Decision:
         """Count a request, unless it is refused."""
-        while (decision := self.count_now(limits)) is None:
-            minute = self._minute
+        while True:
+            minute, _ = self._current()
+            counted: list[tuple[str, bool]] = []
             for limit, subject in limits:
-                if minute.left[subject] == 0 and subject not in minute.alone:
-                    await self._ask(subject, limit.value, minute)
-        return decision
+                # One after the other: what a person may not do takes nothing from their tenant.
+                await self._wait_for_answer(limit, subject, minute)
+                if self._is_refused(limit, subject, minute):
+                    self._uncount(counted, minute)
+                    break
+                counted.append((subject, self._count_one(subject, minute)))
+            if self._current()[0] is minute:
+                refused = limits[len(counted)][0] if len(counted) < len(limits) else None
+                return self._decision(limits, refused)
+            # The minute ended meanwhile: the request belongs to the next one.
 
     def count_now(self, limits: Sequence[SubjectLimit]) -> Decision | None:
         """Like `count`; None if Redis must be asked first."""
-        minute, reset_seconds = self._current()
+        minute, _ = self._current()
         for limit, subject in limits:
-            if self._is_refused(limit, subject):
-                return Decision(limit, -1, reset_seconds)
-        if any(not (minute.left[each] or each in minute.alone) for _, each in limits):
+            if self._is_refused(limit, subject, minute):
+                return self._decision(limits, limit)
+        if any(self._is_unknown(subject, minute) for _, subject in limits):
             return None
-        decisions = []
-        for limit, subject in limits:
-            minute.admitted[subject] += 1
-            if subject in minute.alone:
-                self._metrics.degraded.inc()
-                # As if the other gateways had admitted as many.
-                remaining = limit.value - minute.admitted[subject] * self.gateways
-            else:
-                minute.left[subject] -= 1
-                remaining = limit.value - minute.total[subject] + minute.left[subject]
-            decisions.append(Decision(limit, max(0, remaining), reset_seconds))
-        return min(decisions, key=lambda decision: decision.remaining)
+        for _, subject in limits:
+            self._count_one(subject, minute)
+        return self._decision(limits)
 
     async def used(self, limit: Limit, subject: str) -> tuple[int, float]:
         """What was used of a limit, and when the minute ends, in Unix time; without counting."""
@@ -108,13 +110,61 @@ class CountedRequests:
         # More may have been asked for than there was.
         return min(used, limit.value), (minute.window + 1) * WINDOW_SECONDS
 
-    def _is_refused(self, limit: Limit, subject: str) -> bool:
-        minute = self._minute
+    def _is_unknown(self, subject: str, minute: _Minute) -> bool:
+        return not minute.left[subject] and not self._is_alone(subject, minute)
+
+    def _is_alone(self, subject: str, minute: _Minute) -> bool:
         if self._shared is None:
-            minute.alone.add(subject)
-        if subject in minute.alone:
+            return True
+        until = minute.alone.get(subject)
+        return until is not None and _now() < until
+
+    def _is_refused(self, limit: Limit, subject: str, minute: _Minute) -> bool:
+        if minute.left[subject]:
+            return False
+        if self._is_alone(subject, minute):
             return minute.admitted[subject] >= math.ceil(limit.value / self.gateways)
-        return not minute.left[subject] and minute.exhausted.get(subject) == limit.value
+        return minute.exhausted.get(subject) == limit.value
+
+    def _count_one(self, subject: str, minute: _Minute) -> bool:
+        """Whether Redis knows of it."""
+        minute.admitted[subject] += 1
+        if minute.left[subject]:
+            minute.left[subject] -= 1
+            return True
+        self._metrics.degraded.inc()
+        minute.owed[subject] += 1
+        return False
+
+    def _uncount(self, counted: Sequence[tuple[str, bool]], minute: _Minute) -> None:
+        for subject, is_known in counted:
+            minute.admitted[subject] -= 1
+            (minute.left if is_known else minute.owed)[subject] += 1 if is_known else -1
+
+    def _decision(self, limits: Sequence[SubjectLimit], refused: Limit | None = None) -> Decision:
+        minute, reset_seconds = self._current()
+        if refused is not None:
+            return Decision(refused, -1, reset_seconds)
+        decisions = [
+            Decision(limit, self._remaining(limit, subject, minute), reset_seconds)
+            for limit, subject in limits
+        ]
+        return min(decisions, key=lambda decision: decision.remaining)
+
+    def _remaining(self, limit: Limit, subject: str, minute: _Minute) -> int:
+        if self._is_alone(subject, minute):
+            # As if the other gateways had admitted as many.
+            return max(0, limit.value - minute.admitted[subject] * self.gateways)
+        return max(0, limit.value - minute.total[subject] + minute.left[subject])
+
+    async def _wait_for_answer(self, limit: Limit, subject: str, minute: _Minute) -> None:
+        """Ask Redis until it is known whether a request is admitted, or the minute has ended."""
+        while (
+            self._is_unknown(subject, minute)
+            and not self._is_refused(limit, subject, minute)
+            and self._current()[0] is minute
+        ):
+            await self._ask(subject, limit.value, minute)
 
     async def _ask(self, subject: str, limit: int, minute: _Minute) -> None:
         self._limits[subject] = limit
@@ -131,24 +181,30 @@ class CountedRequests:
         assert self._shared is not None
         minute = self._minute
         wanted = {key: self._wanted(key[0]) for key in keys}
-        totals = await self._shared.add(wanted)
-        for (subject, window), number in wanted.items():
+        owed = {key: minute.owed[key[0]] for key in keys}
+        totals = await self._shared.add({key: wanted[key] + owed[key] for key in keys})
+        for key in keys:
+            subject, window = key
             if window != minute.window:
                 continue
-            total = 0 if totals is None else totals[subject, window]
-            before = total - number
-            if before < minute.taken[subject]:
-                # Redis did not reply, or was flushed.
-                minute.alone.add(subject)
-                continue
-            limit = self._limits.get(subject, 0)
-            granted = min(number, max(0, limit - before))
-            minute.taken[subject] += number
-            minute.left[subject] += granted
-            minute.total[subject] = min(limit, total)
-            if granted < number:
-                minute.exhausted[subject] = limit
+            if totals is None:
+                minute.alone[subject] = _now() + RETRY_SECONDS
+            elif totals[key] - wanted[key] - owed[key] < minute.taken[subject]:
+                # It was flushed: what the other gateways had taken is unknown.
+                minute.alone[subject] = math.inf
+            else:
+                minute.owed[subject] -= owed[key]
+                self._grant(subject, wanted[key], wanted[key] + owed[key], totals[key], minute)
         return dict.fromkeys(keys)
+
+    def _grant(self, subject: str, wanted: int, added: int, total: int, minute: _Minute) -> None:
+        limit = self._limits.get(subject, 0)
+        granted = min(wanted, max(0, limit - (total - wanted)))
+        minute.taken[subject] += added
+        minute.left[subject] += granted
+        minute.total[subject] = min(limit, total)
+        if granted < wanted:
+            minute.exhausted[subject] = limit
 
     def _wanted(self, subject: str) -> int:
         minute = self._minute
@@ -160,7 +216,7 @@ class CountedRequests:
         return max(1, self._waiting[subject] + ahead)
 
     def _current(self) -> tuple[_Minute, float]:
-        now = self._clock()
+        now = _now()
         window = int(now // WINDOW_SECONDS)
         if window != self._minute.window or len(self._minute.admitted) >= _MAX_COUNTED:
             self._minute = _Minute(window)

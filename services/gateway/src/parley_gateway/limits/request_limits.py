@@ -6,7 +6,7 @@ limit, divided by the number of gateways that were known last.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
@@ -30,12 +30,10 @@ class RequestLimits:
         rules: LimitRules,
         metrics: LimitMetrics,
         shared: SharedCounts | None = None,
-        *,
-        clock: Callable[[], float] | None = None,
     ) -> None:
         """Without `shared` counts each gateway counts for itself."""
         self._rules, self._shared, self._metrics = rules, shared, metrics
-        self.requests = CountedRequests(shared, metrics, clock)
+        self.requests = CountedRequests(shared, metrics)
         # Ids of the open streams of this process, by subject.
         self._open: dict[str, set[str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
