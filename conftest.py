@@ -36,7 +36,7 @@ _ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "re
 # Names by which a test module starts engines or other processes itself.
 _STARTS_PROCESSES = re.compile(
     r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|fetch_jars"
-    r"|(Postgres|Kafka|Redis)Server|find_prometheus|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
+    r"|(Postgres|Kafka|Redis)Server|find_prometheus|pgbouncer|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
 )
 # Serves an application of ours on a socket of the test process, among fakes of its neighbours.
 _SERVICE_FIXTURE = "start"

@@ -12,6 +12,7 @@ NAMES = (
     "flood",
     "history",
     "idle_streams",
+    "limits",
     "loop_lag",
     "outbox",
     "paced_streams",

@@ -25,6 +25,7 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.server import GC_THRESHOLDS
+from parley_core.limits.rules import LimitRules
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_events.cloudevents import encode
@@ -115,9 +116,10 @@ class _Turn:
         self._turn_id: UUID | None = None
 
     async def open(self) -> None:
-        turn, _ = await self._services.turn_commands.submit(
+        opened = await self._services.turn_commands.submit(
             self._session_id, NewMessages("And then?"), CALLER, None, "reject"
         )
+        turn = opened.turn
         self._turn_id = turn.id
         cached = self._windows.get_ref(self._session_id)
         claim = await self._services.lifecycle.claim(
@@ -167,7 +169,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
         }
     )
     async with session_services(
-        settings, RetentionPolicies([]), ProcessMonitor("session")
+        settings, RetentionPolicies([]), LimitRules(), ProcessMonitor("session")
     ) as services:
         for coroutine in services.background:
             coroutine.close()

@@ -16,9 +16,9 @@ from benchmarks.servers.engines import kafka
 from benchmarks.table import Row, per_second, print_table
 from parley_cli.log.dataset.manifest import load_manifest
 from parley_cli.log.dataset.storage_location import storage_at
-from parley_cli.log.generation.command import raw_event, simulated_events
+from parley_cli.log.generation.command import simulated_events
 from parley_cli.log.sql.query_session import query_session
-from parley_events.cloudevents import Record, record_of
+from parley_events.cloudevents import Record, encode, record_of
 
 EVENTS, COPIES, EVENTS_PER_SESSION, ROUNDS = 1_000_000, 20, 18.5, 2
 MAX_SECONDS, MIN_RATIO, MAX_MEGABYTES = 20, 0.33, 1_500
@@ -127,7 +127,7 @@ async def _publish(bootstrap: str) -> int:
     published, batch = 0, list[Record]()
     async with log_writer(bootstrap) as writer:
         for simulated in simulated_events(sessions, seed=1, days=30):
-            event, value = simulated.event, raw_event(simulated.event, 0, 0).value
+            event, value = simulated.event, encode(simulated.event).value
             batch += (
                 record_of(
                     subject=UUID(int=event.session_id.int ^ copy << 64),

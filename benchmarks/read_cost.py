@@ -28,6 +28,7 @@ from parley_gateway.history.conditional_get import parse_page
 from parley_gateway.history.early_pages import PATH
 from parley_gateway.history.page_cache import PageCache, PageCacheSettings
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
+from parley_gateway.limits.gateway_limits import gateway_limits
 
 CONNECTIONS, ROUNDS = 500, 40
 RATIO_TARGET = 1.0
@@ -111,8 +112,11 @@ def _cached() -> PageCacheMiddleware:
     assert page is not None
     pages.put((OWNER, f"{PATH}{SESSION}".encode(), b""), page)
     versions: Any = KnownVersion()
-    requests = ProcessMonitor("benchmark").requests
-    return PageCacheMiddleware(bare_page, pages, tokens, lambda: versions, requests)
+    monitor = ProcessMonitor("benchmark")
+    unlimited = gateway_limits(None, None, monitor).requests
+    return PageCacheMiddleware(
+        bare_page, pages, tokens, lambda: versions, monitor.requests, unlimited
+    )
 
 
 async def _seconds(app: ASGIApp, protocol: Protocol) -> float:

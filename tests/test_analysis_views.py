@@ -149,16 +149,17 @@ def test_turns_have_one_row_per_turn_and_its_outcome(export: Path, events: list[
 
 
 def test_the_same_seed_writes_the_same_bytes(export: Path, tmp_path: Path) -> None:
-    again, other = tmp_path / "again", tmp_path / "other"
+    again, few, others = (tmp_path / name for name in ("again", "few", "others"))
     generate(str(again), SESSIONS, SEED, days=DAYS, content=False)
-    generate(str(other), 5, SEED + 1, days=DAYS, content=False)
+    generate(str(few), 5, SEED, days=DAYS, content=False)
+    generate(str(others), 5, SEED + 1, days=DAYS, content=False)
 
     def contents(folder: Path) -> dict[str, bytes]:
         files = (path for path in folder.rglob("*") if path.is_file())
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
     assert contents(again) == contents(export)
-    assert contents(other) != contents(export)
+    assert contents(others) != contents(few)
 
 
 def test_generated_content_is_text_in_the_views(tmp_path: Path) -> None:

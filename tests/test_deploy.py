@@ -7,6 +7,7 @@ import pytest
 from rendered_stack import SETTINGS, Stack, allowed_calls, missing_secrets, mounted_files, variables
 
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
+from parley_core.limits.rules_file import read_limit_rules
 from parley_core.runtime.safe_logging import LogSettings
 from parley_core.tracing.setup import TracingSettings
 from parley_gateway.auth.stream_tickets import TICKET_TTL_SECONDS
@@ -19,10 +20,8 @@ from parley_session.settings import CreateTopicSettings
 from tools.manifests import errors_in, overlays
 
 ROOT = Path(__file__).parents[1]
-# Beside the pool: three relays, one that listens for cancels, the store monitor.
-SESSION_CONNECTIONS = 5
-# Beside the pool: one that listens for changes, the search indexer.
-HISTORY_CONNECTIONS = 2
+SESSION_CONNECTIONS = 5  # Beside the pool: three relays, one that listens, the store monitor.
+HISTORY_CONNECTIONS = 2  # Beside the pool: one that listens for changes, the search indexer.
 PROJECTOR_CONNECTIONS = 2
 # The Postgres of the trial, and what the README asks of others, without ten for people and backups.
 POSTGRES_CONNECTIONS = 200 - 10
@@ -291,6 +290,8 @@ def test_the_files_of_an_overlay_are_valid_and_name_the_default_model(stack: Sta
     assert catalogue.get(stack.settings(stack.process("session")).default_model)
     path.write_text(files["policies.yaml"])
     read_retention_policies(path)  # Raises InvalidSettings.
+    path.write_text(files["limits.yaml"])
+    read_limit_rules(path)
 
 
 def _seconds(duration: str) -> int:

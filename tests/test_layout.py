@@ -45,6 +45,7 @@ ROLES = {
     *(
         "api_key_routes",
         "assistant_routes",
+        "revocation_routes",
         "session_routes",
         "submit_message",
         "export",

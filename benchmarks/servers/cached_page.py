@@ -29,6 +29,7 @@ from parley_gateway.history.version_lookup import (
     REDIS_TIMEOUT_SECONDS,
     VersionLookup,
 )
+from parley_gateway.limits.gateway_limits import gateway_limits
 
 VERSION, FOREVER_SECONDS = 21, 1e9
 
@@ -75,7 +76,8 @@ def main(port: int, body: bytes, session_id: UUID, redis_url: str | None) -> Non
         return lookup[0]
 
     monitor = ProcessMonitor("cached-page")
-    app = PageCacheMiddleware(no_application, pages, tokens, versions, monitor.requests)
+    unlimited = gateway_limits(None, None, monitor).requests
+    app = PageCacheMiddleware(no_application, pages, tokens, versions, monitor.requests, unlimited)
     serve(app, monitor, host="127.0.0.1", port=port, early_responder=app.early_pages)
 
 

@@ -8,77 +8,28 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
+from e2e_support.session_service import SessionService
 from e2e_support.stack import Stack
-from history_testing.stories import Story
 
 from parley_contracts.api_models import CreatedApiKey, SessionShape, Turn
-from parley_contracts.session_api.api_key_bodies import (
-    AuthenticateApiKeysResponse,
+from parley_contracts.session_api.api_key_bodies import AuthenticateApiKeysResponse
+from parley_contracts.session_api.keys import DataKeysResponse, SearchKeysResponse
+from parley_contracts.session_api.revocation_bodies import (
+    AllRevocationsResponse,
     RevocationsResponse,
 )
-from parley_contracts.session_api.keys import DataKeysResponse, SearchKeysResponse
 from parley_contracts.session_api.turns import ClaimTurnResponse, HeartbeatResponse
 from parley_contracts.session_api.version_bodies import VersionsResponse
-from parley_testing.peers import SECRET, signed
+from parley_core.auth.principal import Principal
 from parley_testing.session_service import FakeSessionService
 from parley_testing.stored_turn import ADA
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-RESPONSE = TypeVar("RESPONSE")
-
-
-@dataclass
-class SessionService:
-    """A session service, real or fake."""
-
-    url: str
-    secret: str = SECRET
-    fake: FakeSessionService | None = None
-    http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
-
-    async def call(
-        self, caller: str, method: str, path: str, body: Any = None, key: str | None = None
-    ) -> tuple[int, bytes]:
-        """Status and body of a call by that service on behalf of Ada."""
-        token = signed(ADA, issuer=caller, audience="session", secret=self.secret)
-        headers = {"authorization": f"Bearer {token}", "x-request-id": str(uuid4())}
-        headers |= {"idempotency-key": key} if key else {}
-        async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:
-            return answer.status, await answer.read()
-
-    async def error(
-        self, caller: str, method: str, path: str, body: Any = None
-    ) -> tuple[int, str | None]:
-        status, content = await self.call(caller, method, path, body)
-        return status, json.loads(content)["error"]["code"]
-
-    async def expect(self, caller: str, kind: type[RESPONSE], path: str, body: Any) -> RESPONSE:
-        status, content = await self.call(caller, "POST", path, body)
-        assert status == 200, content
-        return msgspec.json.decode(content, type=kind)
-
-    async def start_session(self) -> UUID:
-        if self.fake is not None:
-            self.fake.add(story := Story(ADA))
-            return story.id
-        status, content = await self.call("gateway", "POST", "/sessions", {})
-        assert status == 201, content
-        return SessionShape.model_validate_json(content).id
-
-    async def open_turn(self) -> Turn:
-        path = f"/sessions/{await self.start_session()}/messages"
-        status, content = await self.call("gateway", "POST", path, {"content": "Hello"})
-        assert status == 201, content
-        return Turn.model_validate_json(content)
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=["fake", "real"])
@@ -267,7 +218,35 @@ async def test_api_keys_are_created_listed_authenticated_and_revoked(
     assert revocations.complete
 
 
+async def test_gateways_read_what_is_revoked(service: SessionService) -> None:
+    target = f"ada-{uuid4()}"
+    if service.fake is not None:
+        service.fake.revoke("user", target, ADA.tenant)
+    else:
+        boss = Principal(ADA.tenant, "boss", frozenset(("admin",)))
+        body = {"kind": "user", "target": target}
+        await service.call("gateway", "POST", "/token-revocations", body, who=boss)
+    _, content = await service.call("gateway", "GET", "/all-revocations")
+    page = msgspec.json.decode(content, type=AllRevocationsResponse)
+    [ours] = [each for each in page.tokens if each.target == target]
+    assert (ours.tenant, ours.kind) == (ADA.tenant, "user")
+    _, content = await service.call("gateway", "GET", f"/all-revocations?after={page.next}")
+    assert not msgspec.json.decode(content, type=AllRevocationsResponse).tokens
+    _, content = await service.call("gateway", "GET", "/revocations")
+    assert ours in msgspec.json.decode(content, type=RevocationsResponse).tokens
+
+
 async def test_an_api_key_has_no_scope_that_its_owner_lacks(service: SessionService) -> None:
     body = {"name": "a program", "scopes": ["admin"]}
     refused = await service.error("gateway", "POST", "/api-keys", body)
     assert refused == (403, "missing_scope")
+
+
+async def test_without_limits_nothing_is_listed_and_completions_are_admitted(
+    service: SessionService,
+) -> None:
+    status, content = await service.call("gateway", "GET", "/limits")
+    assert (status, json.loads(content)) == (200, {"limits": []})
+    body = {"model": "scripted"}
+    status, content = await service.call("gateway", "POST", "/completions/admission", body)
+    assert (status, json.loads(content)) == (200, {})

@@ -109,9 +109,10 @@ class Stack:
             for variable, value in self.environment(workload).items():
                 if variable.endswith("_CA_PATH"):
                     value = certifi.where()
-                if variable.endswith("_FILE"):
+                secret = variable.removesuffix("_FILE")
+                if secret != variable and secret in SECRETS:
                     file = self.folder / variable
-                    file.write_text(SECRETS[variable.removesuffix("_FILE")])
+                    file.write_text(SECRETS[secret])
                     value = str(file)
                 patch.setenv(variable, value)
             return load(workload.settings)

@@ -1,26 +1,20 @@
-"""promtool and Prometheus: from the PATH, or unpacked from the package of Debian or Ubuntu.
+"""promtool and Prometheus: from the PATH, or unpacked from the package of Debian or Ubuntu."""
 
-The package is not installed, as it would start a Prometheus of the machine.
-"""
-
-import contextlib
-import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-FOLDER = Path(".parley/tools/prometheus")
-PACKAGE = "prometheus"
+from tools.debian_packages import find_program
+
+_PACKAGES = ("prometheus",)
 
 
 def find_promtool() -> Path | None:
-    return _find("promtool")
+    return find_program("promtool", _PACKAGES)
 
 
 def find_prometheus() -> Path | None:
-    return _find("prometheus")
+    return find_program("prometheus", _PACKAGES)
 
 
 def run_promtool(promtool: Path, arguments: Sequence[str | Path]) -> str:
@@ -29,35 +23,3 @@ def run_promtool(promtool: Path, arguments: Sequence[str | Path]) -> str:
         [promtool, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     return finished.stdout if finished.returncode else ""
-
-
-def _find(program: str) -> Path | None:
-    if installed := shutil.which(program):
-        return Path(installed)
-    unpacked = FOLDER / "usr" / "bin" / program
-    if not unpacked.exists() and shutil.which("apt-get"):
-        _unpack()
-    return unpacked if unpacked.exists() else None
-
-
-def _unpack() -> None:
-    """Unpack the package, if the machine knows it; on a bare machine, read the lists first."""
-    FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FOLDER.parent) as temporary:
-        folder = Path(temporary)
-        if not _download(folder) and os.geteuid() == 0:
-            subprocess.run(["apt-get", "update", "--quiet=2"], stderr=subprocess.DEVNULL)
-            _download(folder)
-        for package in folder.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, folder / "files"], check=True)
-            # Renamed when complete; another process may be faster.
-            with contextlib.suppress(OSError):
-                (folder / "files").rename(FOLDER)
-
-
-def _download(folder: Path) -> bool:
-    command = ["apt-get", "download", "--quiet=2", PACKAGE]
-    downloaded = subprocess.run(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    return downloaded.returncode == 0

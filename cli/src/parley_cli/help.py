@@ -250,6 +250,19 @@ examples:
   parley api-keys list --user ada
   parley api-keys revoke --user ada 0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e
 """,
+    "revoke": """\
+Every gateway refuses revoked tokens within 2 seconds, and ends the streams that they opened. Those
+of a user or tenant are refused if they were issued before now: to sign in again is possible from
+the next second on. A user's API keys are revoked with `parley api-keys revoke`, those of a tenant
+by `parley revoke tenant`. Calls the gateway with PARLEY_TOKEN if it is set, which needs the scope
+`admin`, else with a development token.
+
+examples:
+  parley revoke user ada
+  parley revoke token 7d2c9a54 --tenant acme
+  parley revoke tenant acme
+  parley revoke list --tenant acme
+""",
     "export": """\
 Exports all sessions of a user through the gateway that `parley up` runs, with a token signed with
 PARLEY_JWT_SECRET or with the secret in the data folder (PARLEY_DATA). JSON contains every branch
@@ -260,11 +273,11 @@ examples:
   parley export --user ada --format markdown | less
 """,
     "erase-user": """\
-Erases permanently, without an undelete window: archived, deleted and temporary sessions as well,
-and finally the key with which the user's words are indexed for search. Revokes the user's API keys.
-IDs, times and counts remain; message content becomes unreadable. Sessions under a legal hold are
-not erased; the exit code is then 1. Backups have their own copies of the keys, which remain until
-they are deleted.
+Revokes the user's API keys, and then erases permanently, without an undelete window: archived,
+deleted and temporary sessions as well, and finally the key with which the user's words are indexed
+for search. IDs, times and counts remain; message content becomes unreadable. Sessions under a legal
+hold are not erased; the exit code is then 1. Backups have their own copies of the keys, which
+remain until they are deleted.
 
 The event store is that of the stack that runs on the data folder (PARLEY_DATA), or the one at
 PARLEY_SESSION_DATABASE_URL, with PARLEY_MASTER_KEY. The other services follow through the log while

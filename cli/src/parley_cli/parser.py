@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backup(commands, "verify-backup", "--from", "check that a backup is complete and intact")
     _add_backup(commands, "restore", "--from", "restore an event store from a backup")
     _add_api_keys(commands)
+    _add_revoke(commands)
     _add_export(commands)
     _add_erase_user(commands)
     return parser
@@ -173,6 +174,24 @@ def _add_api_keys(commands: Subparsers) -> None:
     revoke.add_argument("id", metavar="ID", help="ID of the key, as `list` shows it")
     for command in (create, listed, revoke):
         _add_user(command)
+        command.add_argument("--url", help="base URL of the gateway (default: that of `parley up`)")
+
+
+def _add_revoke(commands: Subparsers) -> None:
+    """`revoke_command` in the result is token, user, tenant or list."""
+    summary = "revoke tokens: one, or all of a user or a tenant"
+    revoke = add_command(commands, "revoke", summary, "revocations.command:revoke")
+    kinds = revoke.add_subparsers(dest="revoke_command", required=True, metavar="COMMAND")
+    token = kinds.add_parser("token", help="revoke one token")
+    token.add_argument("target", metavar="JTI", help="ID of the token (claim `jti`)")
+    user = kinds.add_parser("user", help="revoke all tokens that a user has")
+    user.add_argument("target", metavar="U", help="user ID, which begins with the issuer's name")
+    tenant = kinds.add_parser("tenant", help="revoke all tokens and API keys of a tenant")
+    tenant.add_argument("tenant", metavar="T", help="the tenant")
+    listed = kinds.add_parser("list", help="list the revocations of a tenant, latest first")
+    for command in (token, user, listed):
+        command.add_argument("--tenant", metavar="T", help="tenant (default `default`)")
+    for command in (token, user, tenant, listed):
         command.add_argument("--url", help="base URL of the gateway (default: that of `parley up`)")
 
 

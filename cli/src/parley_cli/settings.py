@@ -132,6 +132,10 @@ class UpSettings(TokenSettings, ExternalEngineSettings):
     policies: Path | None = Field(
         default=None, description="the path of a YAML file with retention policies"
     )
+    limits_file: Path | None = Field(
+        default=None,
+        description="the path of a YAML file with limits per person, API key and model",
+    )
     openai_base_url: Annotated[str | None, Variable("OPENAI_BASE_URL")] = Field(
         default=None, description="the base URL of an OpenAI-compatible model server"
     )

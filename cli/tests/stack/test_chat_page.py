@@ -44,10 +44,15 @@ def calls(sources: Path) -> int:
     return len((sources / "calls").read_text().splitlines())
 
 
-async def test_the_page_is_built_once_and_again_when_its_sources_change(checkout: Path) -> None:
-    lines: list[str] = []
+def current_build_folder() -> Path:
     folder = build_folder()
     assert folder is not None
+    return folder
+
+
+async def test_the_page_is_built_once_and_again_when_its_sources_change(checkout: Path) -> None:
+    lines: list[str] = []
+    folder = current_build_folder()
     await build_page(folder, lines.append)
     assert (folder / "index.html").read_text() == "page\n"
     assert calls(checkout) == 2  # npm, then Vite.
@@ -56,8 +61,7 @@ async def test_the_page_is_built_once_and_again_when_its_sources_change(checkout
 
     (checkout / "calls").unlink()
     (checkout / "src" / "main.tsx").write_text("changed")
-    changed = build_folder()
-    assert changed is not None
+    changed = current_build_folder()
     assert changed != folder
     await build_page(changed, lines.append)
     assert calls(checkout) == 1  # The packages did not change.
@@ -84,8 +88,7 @@ async def test_a_failed_build_says_why_and_leaves_nothing(
     checkout: Path, tmp_path: Path, script: str, reason: str
 ) -> None:
     install_node(tmp_path, script)
-    folder = build_folder()
-    assert folder is not None
+    folder = current_build_folder()
     with pytest.raises(PageNotBuilt, match=reason):
         await build_page(folder, lambda _: None)
     assert [path.name for path in (tmp_path / "builds").iterdir()] == ["lock"]
@@ -94,18 +97,17 @@ async def test_a_failed_build_says_why_and_leaves_nothing(
 async def test_an_older_build_is_served_until_the_next_one_succeeds(
     checkout: Path, tmp_path: Path
 ) -> None:
-    built = build_folder()
-    assert built is not None
+    built = current_build_folder()
     await build_page(built, lambda _: None)
 
     killed = built.parent / "unfinished-1"
     killed.mkdir()
     (checkout / "package-lock.json").write_text("{ }")
     install_node(tmp_path, UNREACHABLE)
+    changed = built
     for content in ("changed", "changed again"):
         (checkout / "src" / "main.tsx").write_text(content)
-        changed = build_folder()
-        assert changed is not None
+        changed = current_build_folder()
         with pytest.raises(PageNotBuilt, match="older build"):
             await build_page(changed, lambda _: None)
     assert {path.name for path in built.parent.iterdir()} == {"lock", built.name, changed.name}

@@ -30,7 +30,7 @@ def test_an_event_beyond_the_next_waits_for_the_missing_ones() -> None:
     assert received(rule, (1, 10), (4, 40), (3, 30), (4, 40)) == [1]
     assert rule.deferred_count == 2
     assert received(rule, (2, 20)) == [2, 3, 4]
-    assert rule.deferred == {}
+    assert (rule.deferred, rule.deferred_count) == ({}, 0)
 
 
 def test_a_later_id_at_an_applied_sequence_stops_the_session() -> None:
@@ -43,7 +43,7 @@ def test_a_later_id_at_an_applied_sequence_stops_the_session() -> None:
 def test_two_ids_at_a_sequence_that_waits_stop_the_session() -> None:
     rule = ConsumerRule[int, int]()
     assert received(rule, (1, 10), (3, 30), (3, 35), (2, 20)) == [1]
-    assert rule.forked == {SESSION: 3}
+    assert (rule.forked, rule.deferred_count) == ({SESSION: 3}, 0)
 
 
 def test_a_consumer_continues_from_its_stored_state() -> None:
@@ -68,3 +68,4 @@ def test_every_order_of_delivery_applies_each_event_once_and_in_order() -> None:
         random, rule = Random(seed), ConsumerRule[int, int]()
         delivered: Sequence[tuple[int, int]] = events * 2
         assert received(rule, *random.sample(delivered, len(delivered))) == [*range(1, 30)]
+        assert rule.deferred_count == 0

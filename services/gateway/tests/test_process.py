@@ -55,6 +55,8 @@ ISSUERS = {"PARLEY_JWT_SECRET": "", "PARLEY_OIDC_ISSUERS": "/nowhere.yaml"}
         ({"PARLEY_JWT_SECRET": PUBLIC_KEY}, "PARLEY_JWT_SECRET is an asymmetric key"),
         (ISSUERS | {"PARLEY_JWT_SECRET": JWT_SECRET}, "Set either PARLEY_JWT_SECRET"),
         (ISSUERS, "PARLEY_OIDC_ISSUERS is wrong: it cannot be read"),
+        ({"PARLEY_PRODUCTION": "1"}, "PARLEY_JWT_SECRET is for development"),
+        (ISSUERS | {"PARLEY_PRODUCTION": "1"}, "PARLEY_OIDC_ISSUERS is wrong: it cannot be read"),
     ],
 )
 def test_invalid_settings_exit_with_code_2_and_name_the_variable(

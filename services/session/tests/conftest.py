@@ -56,7 +56,8 @@ async def store_database(migrated_database: str) -> str:
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
         TRUNCATE sessions, events, outbox, turns, runners, remembered_requests, search_keys;
-        TRUNCATE assistant_outbox, api_keys, api_key_events, api_key_outbox;
+        TRUNCATE turn_counts, assistant_outbox, api_keys, api_key_events, api_key_outbox;
+        TRUNCATE revocations;
         DELETE FROM assistant_events USING assistants
             WHERE assistants.stream_id = assistant_events.stream_id AND tenant IS NOT NULL;
         DELETE FROM assistants WHERE tenant IS NOT NULL;

@@ -124,6 +124,22 @@ async def test_stored_keys_and_due_erasures_are_counted(serve: Any, pool: Pool) 
         await eventually(is_none_due)
 
 
+async def test_stored_keys_are_counted_again_after_the_database_was_unavailable(
+    serve: Any, store_database: str
+) -> None:
+    async with FaultyProxy.to(store_database) as proxy:
+        session = await serve(database=proxy.database)
+        await until_pending(session, 0)
+        await session.open_turn()
+        proxy.close()
+        proxy.open()
+
+        async def are_counted_again() -> bool:
+            return bool((await session.metrics("k1")).get(WRAPPED_KEYS, 0) > 0)
+
+        await eventually(are_counted_again)
+
+
 async def test_a_scrape_omits_the_outboxes_while_the_database_is_unavailable(
     serve: Any, store_database: str
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import signal
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -232,3 +233,43 @@ async def test_an_api_key_that_is_revoked_at_one_gateway_is_refused_by_all(
         return [answer.status_code for answer in answers] == [401, 401]
 
     await eventually(are_refused, within=5)
+
+
+async def test_a_user_who_is_signed_out_at_one_gateway_is_refused_by_all_even_after_a_restart(
+    stack: Stack,
+) -> None:
+    user, tenant = f"ada-{uuid4()}", f"acme-{uuid4()}"
+    issued_at = int(time.time()) - 60
+
+    def at(gateway: str, name: str = user, **claims: Any) -> User:
+        address = stack.address(gateway)
+        return stack.user(name, tenant=tenant, iat=issued_at, gateway=address, **claims)
+
+    ada = [at(each) for each in GATEWAYS]
+    session = await ada[0].start_session()
+    async with ada[1].stream(session, f"[gate 3] {uuid4()}") as turn:
+        started = await turn.started()
+        await turn.until_text(3 * len(TOKEN))
+        body = {"kind": "user", "target": user}
+        made = await at("gateway", "boss", scope="admin").post("/admin/revocations", body)
+        assert made["target"] == user
+        async with asyncio.timeout(15):
+            assert text_of(await turn.events()) == ""
+    refused = await ada[1].expect_error("GET", f"/turns/{started['turn_id']}/stream")
+    assert (refused[0], refused[1]["code"]) == (401, "invalid_token")
+    ticket = await stack.fetch(f"http://{stack.address('gateway')}{started['stream_url']}")
+    assert (ticket.status_code, ticket.json()["error"]["code"]) == (401, "invalid_ticket")
+
+    async def are_refused() -> bool:
+        answers = [await each.request("GET", "/models") for each in ada]
+        return [answer.status_code for answer in answers] == [401, 401]
+
+    await eventually(are_refused, within=5)
+    before = stack.pid("gateway-2")
+    stack.kill("gateway-2", signal.SIGTERM)
+    await stack.wait_until_restarted("gateway-2", before)
+    assert (await ada[1].request("GET", "/models")).status_code == 401
+    again = stack.user(
+        user, tenant=tenant, iat=int(time.time()), gateway=stack.address("gateway-2")
+    )
+    assert (await again.request("GET", "/models")).status_code == 200

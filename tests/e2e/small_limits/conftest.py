@@ -1,4 +1,4 @@
-"""The stack of these tests: a small context window, room for few turns, generated titles."""
+"""The stack of these tests: a small context window, few turns and tokens, generated titles."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,10 @@ async def stack(
         f"models: [{{name: {MODEL}, base_url: '{model_server.url}', "
         f"context_size: {CONTEXT_TOKENS}}}]"
     )
+    limits = models.with_name("limits.yaml")
+    limits.write_text("limits: [{scope: limited, tokens_per_day: 1, requests_per_minute: 10000}]")
     settings = {
+        "PARLEY_LIMITS_FILE": str(limits),
         "PARLEY_MODELS": str(models),
         "PARLEY_MODEL": MODEL,
         "PARLEY_INFERENCE_TITLES": "true",

@@ -30,6 +30,7 @@ export function problemText(code: string, t: Dictionary): string {
       return t.legalHold;
     case 'too_many_searches':
     case 'too_many_requests':
+    case 'rate_limit_exceeded':
       return t.tooMany;
     case 'interrupted':
       return t.interrupted;

@@ -7,12 +7,7 @@ from typing import Any
 
 import httpx2
 
-from parley_cli.errors import CommandError
-from parley_cli.service_commands.gateway_client import (
-    error_message,
-    gateway_client,
-    no_gateway_message,
-)
+from parley_cli.service_commands.gateway_client import call_gateway, gateway_client
 from parley_cli.settings import ChatSettings, load
 from parley_cli.stack.dev_tokens import development_token
 
@@ -38,7 +33,7 @@ def api_keys(options: argparse.Namespace) -> int:
             case "list":
                 _list(client)
             case "revoke":
-                _call(client, "DELETE", f"/v1/api-keys/{options.id}")
+                call_gateway(client, "DELETE", f"/v1/api-keys/{options.id}")
                 print(f"Revoked {options.id}.")
     return 0
 
@@ -49,26 +44,15 @@ def _create(client: httpx2.Client, options: argparse.Namespace) -> None:
         body["models"] = options.model
     if options.days is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=options.days)).isoformat()
-    created = _call(client, "POST", "/v1/api-keys", body)
+    created = call_gateway(client, "POST", "/v1/api-keys", body)
     print(created["key"])
     print("This key is not shown again.", file=sys.stderr)
 
 
 def _list(client: httpx2.Client) -> None:
-    for key in _call(client, "GET", "/v1/api-keys")["data"]:
+    for key in call_gateway(client, "GET", "/v1/api-keys")["data"]:
         expires = f"expires {key['expires_at'][:10]}" if key["expires_at"] else "does not expire"
         used = f"used {key['last_used_on']}" if key["last_used_on"] else "not used"
         scopes = " ".join(key["scopes"]) or "no scopes"
         models = " ".join(key["models"]) if key["models"] else "all models"
         print(f"{key['id']}  {key['name']}  ({scopes}; {models}; {expires}; {used})")
-
-
-def _call(client: httpx2.Client, method: str, path: str, body: Any = None) -> Any:
-    """Raises CommandError."""
-    try:
-        response = client.request(method, path, json=body)
-    except httpx2.TransportError:
-        raise CommandError(no_gateway_message(client)) from None
-    if not response.is_success:
-        raise CommandError(error_message(response))
-    return response.json()

@@ -1,5 +1,7 @@
 """HTTP client of the gateway for commands that use the public API."""
 
+from typing import Any
+
 import httpx2
 
 from parley_cli.errors import CommandError
@@ -27,6 +29,17 @@ def gateway_client(
     if client.base_url.scheme not in ("http", "https"):
         raise CommandError("--url is not a valid URL: it should begin with http:// or https://.")
     return client
+
+
+def call_gateway(client: httpx2.Client, method: str, path: str, body: Any = None) -> Any:
+    """The JSON of the response. Raises CommandError."""
+    try:
+        response = client.request(method, path, json=body)
+    except httpx2.TransportError:
+        raise CommandError(no_gateway_message(client)) from None
+    if not response.is_success:
+        raise CommandError(error_message(response))
+    return response.json()
 
 
 def no_gateway_message(client: httpx2.Client) -> str:

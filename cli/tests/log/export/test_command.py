@@ -10,14 +10,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from cli_fakes.conversation import MORNING, FakeConversation, append, session_with_keys
 from cli_fakes.exported_log import ExportedLog
 
 from parley_cli.errors import CommandError
 from parley_cli.log.dataset.event_columns import event_schema
-from parley_cli.log.dataset.manifest import NoExport, load_manifest
+from parley_cli.log.dataset.manifest import NoExport, Selection, load_manifest
+from parley_cli.log.export.command import ExportOptions, export_log
 from parley_cli.log.tail.command import KeySource
 from parley_core.auth.principal import InternalSecret
+from parley_core.log import partition_of
+from parley_events.asyncapi.streams import STREAMS
 from parley_events.cloudevents import Record
 from parley_events.session import MessageSubmitted, ReplyCompleted, SessionStarted
 from parley_testing.peers import SECRET
@@ -67,6 +71,24 @@ async def test_continue_appends_only_what_is_new(exported: ExportedLog) -> None:
     assert (await exported.export(resume=True)).files == after.files
 
 
+async def test_continue_exports_partitions_that_were_added_since(exported: ExportedLog) -> None:
+    first = FakeConversation().submitted("One")
+    await exported.log.append(first)
+    await exported.export()
+    admin = AIOKafkaAdminClient(bootstrap_servers=exported.log.brokers.bootstrap)
+    await admin.start()
+    await admin.create_partitions({exported.log.topic: NewPartitions(6)})
+    await admin.close()
+    added = FakeConversation()
+    while partition_of(str(added.id).encode(), range(6)) < 4:
+        added = FakeConversation()
+    await exported.log.append(added)
+    manifest = await exported.export(resume=True)
+    assert (str(added.id), 1) in exported.positions()
+    assert sorted(manifest.streams["sessions"].positions) == [0, 1, 2, 3, 4, 5]
+    assert len(exported.rows()) == 3
+
+
 async def test_an_event_whose_predecessor_is_missing_waits_for_it(exported: ExportedLog) -> None:
     conversation = FakeConversation().submitted("One").submitted("Two")
     started, one, two = conversation.records
@@ -97,12 +119,19 @@ async def test_records_that_are_no_events_are_listed(exported: ExportedLog) -> N
     started, one, two = conversation.records
     broken = replace(one, value=b'{"actor":7}')
     foreign = Record(b"key", [], b"value")
-    await append(exported.log.brokers, exported.log.topic, [started, broken, two, foreign])
+    headers = dict(FakeConversation().records[0].headers)
+    upper = Record(
+        headers["ce_subject"], [*{**headers, "ce_id": headers["ce_id"].upper()}.items()], b"{}"
+    )
+    binary = Record(b"\xff", [*{**headers, "ce_subject": b"\xff"}.items()], b"{}")
+    records = [started, broken, two, foreign, upper, binary]
+    await append(exported.log.brokers, exported.log.topic, records)
     manifest = await exported.export()
     assert [row["sequence"] for row in exported.rows()] == [1, 3]
     errors = {each.error for each in manifest.streams["sessions"].undecodable.first}
-    assert manifest.streams["sessions"].undecodable.count == 2
+    assert manifest.streams["sessions"].undecodable.count == 4
     assert "a header is missing or invalid" in errors
+    assert (await exported.export(resume=True)).files == manifest.files
 
 
 async def test_fields_and_types_of_a_newer_version_are_exported_as_json(
@@ -138,6 +167,20 @@ async def test_content_is_sealed_unless_asked_for_and_null_once_erased(
         await with_content.export(KeySource(url, InternalSecret.parse(SECRET)), content=True)
     contents = {row["session_id"]: row["content"] for row in with_content.rows(MessageSubmitted)}
     assert contents == {str(open_one.id): '{"text":"Hello"}', str(erased.id): None}
+    files = [with_content.folder / path for path in load_manifest(with_content.storage).paths]
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
+
+
+async def test_fields_that_stay_sealed_are_counted_by_stream(exported: ExportedLog) -> None:
+    await exported.log.append(FakeConversation().submitted("Hello"))
+    options = ExportOptions(Selection(content=True))
+    streams = tuple(replace(stream, topic=exported.log.topic) for stream in STREAMS[:2])
+    async with session_with_keys({}) as url:
+        keys = KeySource(url, InternalSecret.parse(SECRET))
+        manifest = await export_log(
+            exported.log.brokers, exported.storage, options, lambda: keys, streams
+        )
+    assert [state.unopened_fields for state in manifest.streams.values()] == [1, 1]
 
 
 async def test_types_times_and_positions_select_events(exported: ExportedLog) -> None:
@@ -178,19 +221,13 @@ async def test_ndjson_has_the_lines_of_tail_and_arrow_the_rows_of_parquet(
         assert table.equals(pq.read_table(parquet, partitioning=None))
 
 
-async def test_a_folder_that_is_not_empty_needs_continue(exported: ExportedLog) -> None:
+async def test_a_folder_with_an_export_needs_continue(exported: ExportedLog) -> None:
     await exported.log.append(FakeConversation())
     await exported.export()
     with pytest.raises(CommandError, match="--continue"):
         await exported.export()
     with pytest.raises(CommandError, match="another selection"):
         await exported.export(resume=True, types=(SessionStarted.TYPE,))
-    notes = ExportedLog(exported.log, exported.folder.with_name("notes"))
-    notes.folder.mkdir()
-    (notes.folder / "mine.txt").write_text("kept")
-    with pytest.raises(CommandError, match="not empty"):
-        await notes.export()
-    assert (notes.folder / "mine.txt").read_text() == "kept"
 
 
 async def test_files_of_an_interrupted_run_do_not_count_and_are_deleted(

@@ -12,8 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from parley_cli.__main__ import main
+from parley_cli.log.dataset.event_tables import RawEvent
+from parley_cli.log.dataset.export_writer import ExportWriter
+from parley_cli.log.dataset.manifest import Manifest, Selection, StreamState
 from parley_cli.log.dataset.storage_location import storage_at
 from parley_cli.log.generation.command import generate
+from parley_events.golden import golden_record
 
 SESSIONS = 30
 BY_STATUS = "SELECT status, count(*) AS turns FROM turns GROUP BY status ORDER BY status"
@@ -122,6 +126,25 @@ def test_a_dataset_of_an_older_schema_has_null_in_newer_columns(
     [row] = json.loads(answer(output, copy, "--format", "json", query))
     assert row["n"] > 0
     assert row["known"] == 0
+
+
+def test_a_type_that_this_version_does_not_know_has_a_view_under_its_full_name(
+    tmp_path: Path, output: pytest.CaptureFixture[bytes]
+) -> None:
+    writer = ExportWriter(storage_at(str(tmp_path)), Manifest(selection=Selection()))
+    event = RawEvent.of(0, 0, golden_record("parley.session.session_started.v1"))
+    kind = b"parley.session.sessions.v1"
+    newer = event._replace(type=kind, value=b'{"more":1}')
+    writer.write_parts({(kind, b"2026-11-24"): [newer]}, None)
+    writer.checkpoint("sessions", StreamState(topic="sessions"), {})
+    writer.complete()
+    query = f'SELECT data, (SELECT count(*) FROM sessions) AS sessions FROM "{kind.decode()}"'
+    assert json.loads(answer(output, tmp_path, "--format", "json", query)) == [
+        {"data": '{"more":1}', "sessions": 0}
+    ]
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(kind.decode(), "parley.session.it's.v1"))
+    assert "not a manifest" in failure(output, tmp_path, "SELECT 1")
 
 
 def test_positions_beyond_the_export_are_named(

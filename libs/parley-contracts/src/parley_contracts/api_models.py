@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
+from parley_events.api_key import RevocationKind
+
 TurnStatus = Literal["running", "completed", "failed", "cancelled"]
 FinishReason = Literal["stop", "length", "content_filter", "refusal"]
 
@@ -156,6 +158,20 @@ class ApiKeyDeleted(Shape):
     object: Literal["api_key.deleted"] = "api_key.deleted"
     id: UUID
     deleted: Literal[True] = True
+
+
+class Revocation(Shape):
+    """Tokens that are refused: that with the `jti`, or those that were issued to the user or in the
+    tenant before `revoked_at`. It is kept until none of them can be valid (`expires_at`).
+    """
+
+    object: Literal["revocation"] = "revocation"
+    id: UUID
+    kind: RevocationKind
+    target: str
+    revoked_by: str
+    revoked_at: Time
+    expires_at: Time
 
 
 class Page(Shape, Generic[Item]):

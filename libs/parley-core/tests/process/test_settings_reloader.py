@@ -96,6 +96,30 @@ def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         load(ExampleSettings)
 
 
+async def test_a_reload_that_failed_is_tried_again_without_another_change(
+    secret: MountedSecret, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
+    settings, registry = load(ExampleSettings), CollectorRegistry()
+    failures = [InvalidSettings("its file does not exist yet")] * 2 + [OSError()] * 3
+
+    def apply(fresh: ExampleSettings) -> None:
+        if failures:
+            raise failures.pop()
+        settings.internal_secret.replace(fresh.internal_secret)
+
+    running = asyncio.create_task(SettingsReloader(settings, apply, registry).run())
+    secret.replace(NEW)
+    await eventually(lambda: settings.internal_secret.value == NEW.encode())
+    running.cancel()
+    assert registry.get_sample_value("parley_config_reload_failed") == 0
+    # Each reason is reported once.
+    refusals = [each for each in caplog.messages if "changed settings are not used" in each]
+    assert len(refusals) == 2
+    failed = registry.get_sample_value("parley_config_reloads_total", {"outcome": "failed"})
+    assert failed == 2
+
+
 async def test_a_changed_file_takes_effect_and_a_wrong_one_keeps_the_old_content(
     secret: MountedSecret, monkeypatch: pytest.MonkeyPatch
 ) -> None:

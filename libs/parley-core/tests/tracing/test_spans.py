@@ -14,6 +14,7 @@ from parley_core.tracing.spans import (
     current_traceparent,
     finish_tracing,
     new_trace,
+    server_attributes,
     span,
     trace_headers,
     trace_ids,
@@ -144,8 +145,28 @@ async def test_a_cancelled_span_has_not_failed(spans: RecordedSpans) -> None:
     assert not spans.named("GET").attributes
 
 
+def test_an_ignored_exception_does_not_fail_its_span(spans: RecordedSpans) -> None:
+    with pytest.raises(KeyError), new_trace("GET", "server"), span("part", ignored=(KeyError,)):
+        raise KeyError(SECRET)
+    assert not spans.named("part").attributes
+    assert spans.named("GET").attributes == {"error.type": "KeyError"}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://[::1]:8081/v1", {"server.address": "::1", "server.port": 8081}),
+        ("https://models.example/v1", {"server.address": "models.example"}),
+    ],
+)
+def test_a_called_server_is_its_address_and_the_port_of_its_url(
+    url: str, expected: dict[str, str | int]
+) -> None:
+    assert server_attributes(url) == expected
+
+
 def batch(creators: list[str | None]) -> None:
-    with batch_span("process log", "consumer", {}, creators):
+    with batch_span("process", "log", len(creators), creators):
         pass
 
 
@@ -153,6 +174,14 @@ def test_a_batch_of_one_trace_is_a_part_of_it(spans: RecordedSpans) -> None:
     second = f"00-{TRACE}-{'2' * 16}-01"
     batch([SAMPLED, SAMPLED, None, "garbage", UNSAMPLED.replace(TRACE, "3" * 32), second])
     [recorded] = spans.all
+    assert (recorded.name, recorded.kind) == ("process log", SpanKind.CONSUMER)
+    assert recorded.attributes == {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": "log",
+        "messaging.batch.message_count": 6,
+    }
     assert ids_of(recorded)[0] == TRACE
     assert [f"{each.context.span_id:016x}" for each in recorded.links] == [SPAN, "2" * 16]
 

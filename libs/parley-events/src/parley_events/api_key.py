@@ -1,17 +1,19 @@
-"""Event types of the `api_key` stream: credentials of people's programs.
+"""Event types of the `api_key` stream: credentials of people's programs, and revoked tokens.
 
 Each API key has a stream. Its events have neither the secret nor its digest, nor the name that its
-owner gave it: nothing is sealed.
+owner gave it: nothing is sealed. Each revocation of tokens is a stream of one event.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, get_args
+from typing import ClassVar, Literal, get_args
 from uuid import UUID
 
 from parley_events.session import UnknownEvent
 from parley_events.values import Actor, Instant, Name, Value
+
+RevocationKind = Literal["token", "user", "tenant"]
 
 
 class ApiKeyEventData(Value):
@@ -44,7 +46,22 @@ class ApiKeyRevoked(ApiKeyEventData):
     TYPE = "parley.api_key.api_key_revoked.v1"
 
 
-KnownApiKeyData = ApiKeyCreated | ApiKeyRevoked
+class TokensRevoked(Value):
+    """Tokens of a tenant are refused from now on: that with the `target` as its `jti`, or all that
+    were issued before to the user, or in the tenant, `target`. Always alone in its stream.
+    """
+
+    TYPE: ClassVar[str] = "parley.api_key.tokens_revoked.v1"
+
+    actor: Actor
+    request_id: Name
+    tenant: Name
+    kind: RevocationKind
+    target: Name
+    expires_at: Instant
+
+
+KnownApiKeyData = ApiKeyCreated | ApiKeyRevoked | TokensRevoked
 
 API_KEY_DATA_BY_TYPE: dict[str, type[KnownApiKeyData]] = {
     data.TYPE: data for data in get_args(KnownApiKeyData)

@@ -135,9 +135,7 @@ def decode(record: Record) -> Event:
     except KeyError as missing:
         raise UndecodableRecord(f"the header {missing.args[0]} is missing") from None
     except ValidationError as error:
-        # Pydantic's message quotes the input; this one names the fields, never their content.
-        fields = ", ".join(".".join(map(str, e["loc"])) or "the value" for e in error.errors())
-        raise UndecodableRecord(f"invalid data for its type: {fields}") from None
+        raise UndecodableRecord(f"invalid data for its type: {invalid_fields(error)}") from None
     except (ValueError, OverflowError, RecursionError) as error:
         raise UndecodableRecord(f"malformed: {type(error).__name__}") from None
 
@@ -149,6 +147,11 @@ def decode_data(event_type: str, value: bytes) -> KnownEventData | UnknownEvent:
         # Decoded as UTF-8 first: `json.loads` accepts UTF-16 and UTF-32 bytes too.
         return UnknownEvent(type=event_type, data=json.loads(value.decode()))
     return known.model_validate_json(value)
+
+
+def invalid_fields(error: ValidationError) -> str:
+    """The names of the fields; pydantic's message would quote their content."""
+    return ", ".join(".".join(map(str, each["loc"])) or "the value" for each in error.errors())
 
 
 @lru_cache(maxsize=10_000)

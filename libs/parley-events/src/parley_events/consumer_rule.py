@@ -52,7 +52,8 @@ class ConsumerRule(Generic[Id, Item]):
     `applied` maps sessions to their last applied event. `deferred` has the records that wait for a
     missing event, by session and sequence. `forked` maps the sessions whose store has forked to the
     sequence at which it did; their later records are dropped. A consumer that stores these three
-    with the effect of the records and its positions in the log applies each event exactly once.
+    with the effect of the records and its positions in the log applies each event exactly once; it
+    restores the deferred records by passing them to `receive` again.
 
     With `starts_anywhere`, the log is read from its middle: the first event seen of a session and
     those after a gap are applied as they come, because what precedes them was not read.
@@ -69,11 +70,8 @@ class ConsumerRule(Generic[Id, Item]):
         self.deferred: dict[bytes, dict[int, tuple[Id, Item]]] = {}
         self.forked: dict[bytes, int] = {}
         self.repeats = 0
+        self.deferred_count = 0
         self._max_deferred, self._starts_anywhere = max_deferred, starts_anywhere
-
-    @property
-    def deferred_count(self) -> int:
-        return sum(map(len, self.deferred.values()))
 
     def receive(self, session: bytes, sequence: int, event_id: Id, item: Item) -> list[Item]:
         """Return the items to apply now, in order: none, this one, or also those that waited.
@@ -82,7 +80,9 @@ class ConsumerRule(Generic[Id, Item]):
         """
         applied = self.applied.get(session)
         # Most events are the next ones of sessions without anything special.
-        if sequence == (applied[0] + 1 if applied else 1) and not (self.deferred or self.forked):
+        if sequence == (applied[0] + 1 if applied else 1) and not (
+            session in self.deferred or session in self.forked
+        ):
             self.applied[session] = Applied(sequence, event_id)
             return [item]
         return self._check(session, applied, sequence, event_id, item)
@@ -122,15 +122,17 @@ class ConsumerRule(Generic[Id, Item]):
                 f"more than {self._max_deferred:,} events wait for earlier ones that are missing"
             )
         waiting[sequence] = (event_id, item)
+        self.deferred_count += 1
 
     def _fork(self, session: bytes, sequence: int) -> None:
         self.forked[session] = sequence
-        self.deferred.pop(session, None)
+        self.deferred_count -= len(self.deferred.pop(session, ()))
 
     def _released(self, session: bytes) -> Iterator[Item]:
         """The deferred items whose predecessors have arrived."""
         waiting = self.deferred.get(session, {})
         while (following := waiting.pop(self.applied[session].sequence + 1, None)) is not None:
+            self.deferred_count -= 1
             event_id, item = following
             self.applied[session] = Applied(self.applied[session].sequence + 1, event_id)
             yield item

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from parley_events.api_key import API_KEY_DATA_BY_TYPE, ApiKeyEvent
 from parley_events.assistant import ASSISTANT_DATA_BY_TYPE, AssistantEvent
-from parley_events.cloudevents import Record, UndecodableRecord, decode
+from parley_events.cloudevents import Record, UndecodableRecord, decode, invalid_fields
 from parley_events.session import Event
 from parley_events.values import Value
 
@@ -43,7 +43,7 @@ def _data_of(event: Event, record: Record, data_by_type: Mapping[str, type[Value
     try:
         return known.model_validate_json(record.value)
     except ValidationError as error:
-        raise UndecodableRecord(f"invalid data for its type: {_fields(error)}") from None
+        raise UndecodableRecord(f"invalid data for its type: {invalid_fields(error)}") from None
 
 
 def decode_json_event(line: str | bytes) -> Event:
@@ -70,7 +70,3 @@ def decode_json_event(line: str | bytes) -> Event:
         raise UndecodableRecord(f"not a CloudEvent in JSON: {type(error).__name__}") from None
     encoded = [(name, str(value).encode()) for name, value in headers.items()]
     return decode(Record(subject.encode(), encoded, data))
-
-
-def _fields(error: ValidationError) -> str:
-    return ", ".join(".".join(map(str, each["loc"])) or "the value" for each in error.errors())

@@ -14,7 +14,8 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = {
     "assistant_version": "Version of the assistant's definition.",
     "title": "Title of the session.",
     "metadata": "Metadata of the session, a JSON object.",
-    "expires_at": "Time at which a temporary session is erased, or an API key expires.",
+    "expires_at": "Time at which a temporary session is erased, an API key expires, or the last of "
+    "the revoked tokens has expired.",
     "forked_from": "Message of another session up to which this one was copied.",
     "message_id": "ID of the message.",
     "parent_message_id": "Message that this one follows; siblings are edits of one another.",
@@ -47,5 +48,7 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = {
     "name": "Name of the assistant.",
     "description": "Description of the assistant.",
     "instructions": "System prompt of the assistant.",
+    "kind": "What is revoked: one token, or all of a user or tenant.",
+    "target": "The token's `jti`, the user, or the tenant.",
     "default": "Whether sessions without an assistant get this one.",
 }

@@ -1,5 +1,6 @@
 """The API keys of the fake session service."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -21,6 +22,9 @@ class FakeApiKeys:
         self._revoked: list[UUID] = []
         self.lookups = 0
         """Calls that authenticate keys."""
+        self.before_answer = asyncio.Event()
+        """Set while such calls are answered."""
+        self.before_answer.set()
 
     def create(self, owner: Principal, **fields: Any) -> CreatedApiKey:
         key_id = uuid4()
@@ -40,10 +44,11 @@ class FakeApiKeys:
         del self._keys[key_id]
         self._revoked.append(key_id)
 
-    def answer(self, call: Call, *path: str) -> web.Response:
+    async def answer(self, call: Call, *path: str) -> web.Response:
         match call.method, *path:
             case "POST", "authenticate":
                 self.lookups += 1
+                await self.before_answer.wait()
                 found = [self._authenticated(**each) for each in call.body["keys"]]
                 return web.json_response({"keys": found})
             case _ if call.principal.api_key is not None:
@@ -65,8 +70,9 @@ class FakeApiKeys:
             case _:
                 return refusal(404, "not_scripted")
 
-    def revocations(self) -> web.Response:
-        return web.json_response({"api_keys": [*map(str, self._revoked)], "complete": True})
+    @property
+    def revoked(self) -> list[str]:
+        return [*map(str, self._revoked)]
 
     def _authenticated(self, id: str, digest: str) -> dict[str, Any] | None:
         owner, key = self._keys.get(UUID(id), (None, None))
@@ -76,5 +82,6 @@ class FakeApiKeys:
         if base64.b64decode(digest) != hashlib.sha256(secret).digest():
             return None
         shown = json.loads(key.to_json())
-        fields = {name: shown[name] for name in ("id", "scopes", "models", "expires_at")}
+        names = ("id", "scopes", "models", "created_at", "expires_at")
+        fields = {name: shown[name] for name in names}
         return fields | {"tenant": owner.tenant, "user": owner.user}

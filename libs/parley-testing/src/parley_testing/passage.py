@@ -14,6 +14,7 @@ class FaultyProxy:
         self._passes.set()
         self._closed = False
         self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self.database = ""
 
     @classmethod
@@ -32,6 +33,7 @@ class FaultyProxy:
             passage.close()
             passage._passes.set()
             await server.wait_closed()
+            await asyncio.gather(*passage._connections, return_exceptions=True)
 
     def close(self) -> None:
         """Abort all connections and refuse new ones."""
@@ -52,6 +54,10 @@ class FaultyProxy:
         if self._closed:
             writer.transport.abort()
             return
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
         there, back = await asyncio.open_connection(self._to.hostname, self._to.port)
         self._writers |= {writer, back}
         try:

@@ -6,6 +6,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -27,6 +28,7 @@ from parley_contracts.session_api.keys import (
 )
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
+from parley_events.api_key import RevocationKind
 from parley_testing.fake_api_keys import FakeApiKeys
 from parley_testing.fake_service import Call, FakeService, raw
 from parley_testing.peers import refusal
@@ -50,7 +52,8 @@ class FakeSessionService(FakeService):
     name = "session"
     issuers = frozenset({"gateway", "inference", "history"})
     unrecorded = frozenset(
-        {"versions", "heartbeat", "cancelled-turns", "authenticate", "revocations"}
+        {"versions", "heartbeat", "cancelled-turns", "authenticate"}
+        | {"revocations", "all-revocations"}
     )
 
     def __init__(self) -> None:
@@ -66,9 +69,12 @@ class FakeSessionService(FakeService):
         """Sessions whose data keys are destroyed, which heartbeats name."""
         self.search_keys: dict[tuple[str, str], DataKey] = {}
         self.api_keys = FakeApiKeys()
+        self.revoked_tokens: list[dict[str, str]] = []
         self.heartbeats: list[list[str]] = []
         self.capacity: int | None = None
         """That of the last heartbeat."""
+        self.limits: list[dict[str, Any]] = []
+        """Those of session in which the caller stands somewhere."""
         self.stops: list[dict[str, str]] = []
         self.stuck_heartbeats: set[int] = set()
         """Heartbeats that are never answered, counted from 1."""
@@ -79,6 +85,12 @@ class FakeSessionService(FakeService):
         """Sampling parameters of the assistant."""
         self.requested_tasks: dict[str, Any] = {"suggest_title": False, "compact": None}
         self._by_key: dict[str, UUID] = {}
+
+    def revoke(self, kind: RevocationKind, target: str, tenant: str = "default") -> None:
+        """Refuse the tokens that were issued before now."""
+        now = datetime.now(UTC).isoformat()
+        revoked = {"tenant": tenant, "kind": kind, "target": target, "revoked_at": now}
+        self.revoked_tokens.append(revoked)
 
     def add(self, *sessions: KnownSession) -> None:
         self.sessions |= {session.id: session for session in sessions}
@@ -145,9 +157,21 @@ class FakeSessionService(FakeService):
                     return refusal(404, "session_not_found")
                 return raw(_shape(session).to_json())
             case _, "api-keys", *rest:
-                return self.api_keys.answer(call, *rest)
+                return await self.api_keys.answer(call, *rest)
             case "GET", "revocations":
-                return self.api_keys.revocations()
+                keys = {"api_keys": self.api_keys.revoked, "complete": True}
+                tokens = {"tokens": self.revoked_tokens, "tokens_complete": True}
+                return web.json_response(keys | tokens)
+            case "GET", "all-revocations":
+                is_first = bool(self.revoked_tokens) and not call.query
+                page = self.revoked_tokens if is_first else []
+                return web.json_response(
+                    {"tokens": page, "next": str(uuid4()) if is_first else None}
+                )
+            case "POST", "completions", "admission":
+                return web.json_response({})
+            case "GET", "limits":
+                return web.json_response({"limits": self.limits})
             case "POST", "keys":
                 return self._data_keys(call)
             case "POST", "search-keys":

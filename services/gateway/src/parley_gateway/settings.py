@@ -1,12 +1,13 @@
 """Settings of the gateway, read from environment variables; see docs/configuration.md."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from parley_core.http.connection_limits import Networks
 from parley_core.http.person_limit import PersonShare
+from parley_core.limits.rules_file import LimitsFileSetting
 from parley_core.process.server_settings import (
     ManagementPort,
     ServerSettings,
@@ -53,11 +54,17 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     management_port: ManagementPort = None
     server: ServerSettingsGroup = ServerSettings()
 
+    production: Annotated[bool, Variable("PARLEY_PRODUCTION")] = Field(
+        default=False,
+        description="whether settings for development, which is PARLEY_JWT_SECRET, are refused: "
+        "true or false",
+    )
     jwt: Annotated[JWTSettings, Prefix("PARLEY_JWT_")]
     token_cache: TokenCacheSettings = TokenCacheSettings()
     body: BodyLimitSettings = BodyLimitSettings()
     page_cache: PageCacheSettings = PageCacheSettings()
     stream: StreamSettings = StreamSettings()
+    limits_file: LimitsFileSetting = None
 
     rejected_parameters: Names = Field(
         default=frozenset(),
@@ -117,3 +124,12 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
         description="the seconds over which streams that clients can resume end after SIGTERM, so "
         "that the clients do not reconnect together; from 0 to 3600",
     )
+
+    @model_validator(mode="after")
+    def _nothing_of_development(self) -> Self:
+        if self.production and self.jwt.secret is not None:
+            raise ValueError(
+                "PARLEY_JWT_SECRET is for development, and PARLEY_PRODUCTION is set: use "
+                "PARLEY_OIDC_ISSUERS"
+            )
+        return self

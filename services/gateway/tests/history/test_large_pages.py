@@ -38,7 +38,6 @@ async def test_a_person_whose_clients_do_not_read_large_pages_keeps_nobody_else_
 
     async def is_refused() -> bool:
         status, body = await gateway.get(path)
-        print(status, str(body)[:200])
         return (status, body.get("error", {}).get("code")) == (429, "too_many_large_pages")
 
     await eventually(is_refused)

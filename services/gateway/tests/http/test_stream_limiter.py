@@ -9,6 +9,7 @@ from gateway_fakes.issuer import token
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
+from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_testing.eventually import eventually
 from parley_testing.session_service import FakeSessionService
@@ -116,10 +117,17 @@ async def test_at_shutdown_a_client_that_waits_for_a_whole_reply_gets_reply_pend
 
 async def test_at_shutdown_only_streams_that_can_be_resumed_end_early_one_after_the_other() -> None:
     ada, delays = Principal("acme", "ada"), iter([0.0, 1.0])
+    revocations = RevocationList()
+    revocations.replace([])
     limiter = StreamLimiter(
-        10, 1, drain_seconds=600, handover_seconds=60, spread=lambda: next(delays)
+        10,
+        1,
+        revocations=revocations,
+        drain_seconds=600,
+        handover_seconds=60,
+        spread=lambda: next(delays),
     )
-    with (
+    async with (
         limiter.slot(ada, "sse") as first,
         limiter.slot(ada, "sse") as second,
         limiter.slot(ada, "openai") as openai,

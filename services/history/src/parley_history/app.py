@@ -131,6 +131,7 @@ def _register_metrics(registry: CollectorRegistry, change_feed: ChangeFeed) -> N
 def _pool(settings: ServeSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
         settings.database.url,
+        pooler_url=settings.database.pooler_url,
         max_connections=settings.database.max_connections,
         timeout_seconds=settings.database.timeout_seconds,
         application_name="parley-history",

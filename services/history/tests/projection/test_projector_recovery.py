@@ -54,6 +54,26 @@ async def test_the_age_of_the_oldest_event_grows_until_it_is_projected(
         await eventually(lambda: projector.oldest_unprojected is None)
 
 
+async def test_an_event_is_projected_though_the_outcome_of_its_commit_was_unknown(
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apply = ActiveReadModel.apply
+
+    async def commit_and_fail(read_model: ActiveReadModel, records: Any, updates: Any) -> Any:
+        await apply(read_model, records, updates)
+        raise ConnectionError
+
+    monkeypatch.setattr(ActiveReadModel, "apply", commit_and_fail)
+    story = chat(1)
+    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+        await relay.publish(story.records)
+        await eventually(projected(tables, [story]), within=20)
+        await eventually(lambda: projector.oldest_unprojected is None)
+
+
 async def test_the_projector_survives_lost_database_connections(
     tables: ReadModelTables,
     relay: Relay,

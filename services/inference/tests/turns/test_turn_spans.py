@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from inference_fakes.completions import BODY
 from inference_fakes.inference import Inference, Start
-from inference_fakes.model_server import DONE, ErrorStatus, ModelServer, event, reply
+from inference_fakes.model_server import DONE, ErrorStatus, ModelServer, chunk, event, reply
 from opentelemetry.sdk.trace import ReadableSpan
 
+from parley_inference.completions import streamed_completion
 from parley_testing.eventually import eventually
 from parley_testing.recorded_spans import RecordedSpans, ids_of, recorded_spans
 from parley_testing.session_service import FakeSessionService
@@ -95,6 +96,23 @@ async def test_a_call_that_fails_is_one_span_with_its_retries_and_its_code(
         assert attributes_of(span)["error.type"] == "upstream_unavailable"
         assert span.status.status_code.name == "ERROR"
     assert SECRET not in "".join(each.to_json() for each in spans.all)
+
+
+async def test_a_client_that_disconnects_has_not_failed_the_call(
+    inference: Inference,
+    model_server: ModelServer,
+    spans: RecordedSpans,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streamed_completion, "CLIENT_TIMEOUT_SECONDS", 0.3)
+    model_server.script(*[chunk("x" * 100_000)] * 200, DONE)
+    body = BODY | {"stream": True}
+    request = inference.request("POST", "/completions", body=body, traceparent=TRACEPARENT)
+    async with request:
+        await eventually(lambda: "chat demo" in spans.names)
+    chat = spans.named("chat demo")
+    assert "error.type" not in attributes_of(chat)
+    assert chat.status.status_code.name == "UNSET"
 
 
 async def test_a_turn_outside_of_a_trace_has_no_span(

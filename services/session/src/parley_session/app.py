@@ -10,6 +10,7 @@ from parley_core.auth.principal import InternalSecret
 from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
+from parley_core.limits.rules_file import read_limit_rules
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.settings_reloader import SettingsReloader
@@ -20,7 +21,9 @@ from parley_session.api.authentication import Authenticators
 from parley_session.api.errors import install_domain_error_handlers
 from parley_session.api.key_routes import key_routes
 from parley_session.api.message_routes import message_routes
+from parley_session.api.revocation_routes import revocation_routes
 from parley_session.api.session_routes import session_routes
+from parley_session.api.turn_limit_routes import limit_routes
 from parley_session.api.turn_routes import turn_routes
 from parley_session.api.version_routes import version_routes
 from parley_session.application.retention_policy_file import read_retention_policies
@@ -48,18 +51,21 @@ def create_app(settings: SessionSettings) -> Starlette:
     """
     monitor = ProcessMonitor("session")
     policies = read_retention_policies(settings.retention_policy_path)
+    limit_rules = read_limit_rules(settings.limits_file)
     load_vocabulary(settings.default_model)
 
     def apply(fresh: SessionSettings) -> None:
         fresh_policies = read_retention_policies(fresh.retention_policy_path)
+        fresh_limit_rules = read_limit_rules(fresh.limits_file)
         policies.replace(fresh_policies)
+        limit_rules.replace(fresh_limit_rules)
         settings.internal_secret.replace(fresh.internal_secret)
         settings.master_key.replace(fresh.master_key)
         settings.kafka.reload_certificates()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with session_services(settings, policies, monitor) as services:
+        async with session_services(settings, policies, limit_rules, monitor) as services:
             # No request is accepted before the startup is complete.
             app.router.routes.extend(routes(services, settings.internal_secret))
             if settings.management_port is None:
@@ -104,9 +110,11 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
             services.completions,
             services.cancel_notices,
         ),
+        *limit_routes(authenticators, services.limits),
         *version_routes(authenticators, services.index),
         *key_routes(authenticators, services.store, services.search_keys),
         *api_key_routes(authenticators, services.api_keys),
+        *revocation_routes(authenticators, services.revocations, services.api_keys),
         *assistant_routes(
             authenticators, services.catalogue, services.administration, services.lifetimes
         ),

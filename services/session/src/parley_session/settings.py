@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from parley_core.crypto.master_keys import MasterKeys
+from parley_core.limits.rules_file import LimitsFileSetting
 from parley_core.log.kafka_settings import KafkaSettings
 from parley_core.process.server_settings import (
     MIGRATION_WAIT_SECONDS,
@@ -139,3 +140,4 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     retention_policy_path: Path | None = Field(
         default=None, description="the path of a YAML file with retention policies"
     )
+    limits_file: LimitsFileSetting = None

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from parley_core.limits.rules import LimitRules
 from parley_core.log import LogWriter
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
@@ -19,6 +20,7 @@ from parley_session.application.assistants.administration import (
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.retention import RETENTION_LIMITS, Retention
+from parley_session.application.revocations import Revocations
 from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.application.sessions.fork_session import (
     MAX_FORK_BYTES,
@@ -39,6 +41,7 @@ from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
@@ -57,8 +60,10 @@ from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.api_key_store import ApiKeyStore
 from parley_session.storage.keys.installation_key import InstallationKey
+from parley_session.storage.keys.revocation_store import RevocationStore
 from parley_session.storage.keys.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
+from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
 
@@ -91,13 +96,18 @@ class Services:
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
     api_keys: ApiKeys
+    revocations: Revocations
     lifetimes: SessionLifetimes
+    limits: TurnLimits
     background: Sequence[Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
 async def session_services(
-    settings: SessionSettings, policies: RetentionPolicies, monitor: ProcessMonitor
+    settings: SessionSettings,
+    policies: RetentionPolicies,
+    limit_rules: LimitRules,
+    monitor: ProcessMonitor,
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
     async with (
@@ -107,12 +117,13 @@ async def session_services(
             settings.redis_url, on_result=monitor.dependencies["redis"].report
         ) as versions,
     ):
-        yield _compose(settings, policies, monitor, pool, partial_replies, versions)
+        yield _compose(settings, policies, limit_rules, monitor, pool, partial_replies, versions)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
+    limit_rules: LimitRules,
     monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
@@ -133,6 +144,8 @@ def _compose(
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
 
+    counts = TurnCounts(pool)
+    limits = TurnLimits(limit_rules, counts)
     store = EventStore(
         pool,
         settings.master_key,
@@ -140,6 +153,7 @@ def _compose(
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
         publish_version=versions.publish,
+        counts_tokens=lambda: limits.counts_tokens,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
     catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
@@ -152,7 +166,7 @@ def _compose(
         TurnLoadReader(pool, settings.turn.lease_seconds),
         max_person_share=settings.turn.max_person_share,
     )
-    executor = CommandExecutor(store, admission)
+    executor = CommandExecutor(store, admission, limits)
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
@@ -178,6 +192,7 @@ def _compose(
     lifecycle = TurnLifecycle(store, turns, sessions, executor, prompt_builder, partial_replies)
     sweeper = LeaseSweeper(
         turns,
+        counts,
         lifecycle,
         lease_seconds=settings.turn.lease_seconds,
         idempotency_hours=settings.idempotency_hours,
@@ -208,8 +223,10 @@ def _compose(
             store, executor, sessions, catalogue, stopped_turns, clock=utc_now
         ),
         deletion=deletion,
-        completions=CompletionRecorder(store, index, clock=utc_now),
-        turn_commands=TurnCommands(store, turns, executor, sessions, catalogue, stopped_turns),
+        completions=CompletionRecorder(store, index, limits, clock=utc_now),
+        turn_commands=TurnCommands(
+            store, turns, executor, sessions, catalogue, stopped_turns, limits
+        ),
         lifecycle=lifecycle,
         cancel_notices=cancel_notices,
         catalogue=catalogue,
@@ -217,7 +234,11 @@ def _compose(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
         api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
+        revocations=Revocations(
+            RevocationStore(pool, api_keys_relay.wake), installation_key, utc_now
+        ),
         lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
+        limits=limits,
         background=[
             relay.run(),
             assistants_relay.run(),

@@ -14,6 +14,7 @@ from session_support.service import Service
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
+from parley_testing.recorded_spans import recorded_spans
 
 ADMIN = Principal(ADA.tenant, ADA.user, frozenset(("admin", "assistants:write")))
 GATEWAY = Principal("parley", "gateway")
@@ -89,7 +90,8 @@ async def test_wrong_unknown_expired_and_revoked_keys_are_not_authenticated(
         None,
     ]
     answer = await session.call("GET", "/revocations", who=GATEWAY)
-    assert answer.body == {"api_keys": [presented(revoked)["id"]], "complete": True}
+    assert answer.body["api_keys"] == [presented(revoked)["id"]]
+    assert answer.body["complete"]
     assert presented(revoked)["id"] not in [each["id"] for each in await listed(session)]
 
 
@@ -133,6 +135,14 @@ async def test_a_retry_gets_the_same_key_again(session: Service, pool: Pool) -> 
     assert (await authenticate(session, first.body["key"]))[0] is not None
 
 
+async def test_a_retry_never_gets_a_revoked_key(session: Service) -> None:
+    body, key = {"name": "a program"}, str(uuid4())
+    created = await session.call("POST", "/api-keys", body, key=key)
+    await session.call("DELETE", f"/api-keys/{created.body['id']}")
+    again = await session.call("POST", "/api-keys", body, key=key)
+    assert again.error[:2] == (422, "idempotency_key_reused")
+
+
 @pytest.mark.parametrize(
     "expires_at", ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
 )
@@ -145,7 +155,7 @@ async def test_a_key_expires_in_the_future_and_within_ten_years(
 
 
 async def test_a_person_has_a_bounded_number_of_keys(
-    serve: Callable[..., Awaitable[Service]], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Awaitable[Service]], pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("parley_session.application.api_keys.MAX_API_KEYS_PER_PERSON", 2)
     session = await serve()
@@ -154,7 +164,11 @@ async def test_a_person_has_a_bounded_number_of_keys(
     refused = await session.call("POST", "/api-keys", {"name": "a"})
     assert refused.error == (409, "api_keys_full", None)
     await create(session, EVE)
+    # A loop of creations and revocations is bounded as well.
     await session.call("DELETE", f"/api-keys/{first['id']}")
+    refused = await session.call("POST", "/api-keys", {"name": "a"})
+    assert refused.error == (409, "api_keys_full", None)
+    await pool.execute("UPDATE api_keys SET revoked_at = revoked_at - interval '1 day'")
     await create(session)
 
 
@@ -179,6 +193,20 @@ async def test_creation_and_revocation_are_events_without_secret_digest_and_name
     for event in events:
         assert "a private name" not in event["data"]
         assert digest.hex() not in event["data"]
+
+
+async def test_the_events_of_a_key_carry_the_trace_of_their_requests(
+    session: Service, pool: Pool
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    traceparent = f"00-{trace}-b7ad6b7169203331-01"
+    with recorded_spans():
+        body = {"name": "a program"}
+        created = await session.call("POST", "/api-keys", body, traceparent=traceparent)
+        path = f"/api-keys/{created.body['id']}"
+        assert (await session.call("DELETE", path, traceparent=traceparent)).status == 200
+    rows = await pool.fetch("SELECT traceparent FROM api_key_events")
+    assert [row["traceparent"].split("-")[1] for row in rows] == [trace, trace]
 
 
 async def test_a_key_with_models_opens_no_turn_with_another(session: Service) -> None:

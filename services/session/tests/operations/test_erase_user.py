@@ -156,17 +156,34 @@ async def test_a_key_of_another_master_key_ends_it_with_an_error(
     assert (unset.code, unset.stderr[:29]) == (2, "PARLEY_MASTER_KEY is not set.")
 
 
-async def test_the_api_keys_of_the_person_are_revoked_and_their_names_deleted(
-    erase_user: EraseUser, pool: Pool
+async def test_the_api_keys_of_the_person_are_revoked_before_the_sessions_are_erased(
+    erase_user: EraseUser, components: Components, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("parley_session.operations.erase_user.REVOCATION_SECONDS", 0)
     keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, MasterKeys.parse(MASTER_KEY)), utc_now)
     definition = ApiKeyDefinition("a private name", [], None, None)
     for who in (ADA, EVE):
         await keys.create(Caller(who, "req-1"), definition, None)
+    await start(components.store, CALLER)
     ended = await erase_user("--user", "ada", "--yes")
-    assert ended.stdout.splitlines()[0] == "User ada of tenant default has 0 sessions, 1 API keys."
-    assert ended.stdout.splitlines()[-1] == "Revoked 1 API keys."
+    assert ended.stdout.splitlines() == [
+        "User ada of tenant default has 1 sessions, 1 API keys.",
+        "Revoked 1 API keys.",
+        "Erased 1 sessions.",
+    ]
     assert [key.owner for who in (ADA, EVE) for key in await keys.keys_of(who)] == ["eve"]
     assert await pool.fetchval("SELECT name FROM api_keys WHERE owner = 'ada'") == ""
     revoked = "SELECT count(*) FROM api_key_events WHERE type LIKE '%revoked%'"
     assert await pool.fetchval(revoked) == 1
+
+
+async def test_the_names_of_keys_that_were_revoked_before_are_deleted(
+    erase_user: EraseUser, pool: Pool
+) -> None:
+    keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, MasterKeys.parse(MASTER_KEY)), utc_now)
+    definition = ApiKeyDefinition("a private name", [], None, None)
+    key, _, _ = await keys.create(Caller(ADA, "req-1"), definition, None)
+    await keys.revoke(key.id, Caller(ADA, "req-1"))
+    ended = await erase_user("--user", "ada", "--yes")
+    assert (ended.code, ended.stdout.splitlines()[-1]) == (0, "Erased 0 sessions.")
+    assert await pool.fetchval("SELECT name FROM api_keys") == ""

@@ -12,18 +12,22 @@ from parley_core.storage.postgres_pool import Pool
 from parley_events.assistant import assistant_stream
 from parley_events.topics import ASSISTANTS_PARTITIONS, TopicSpec
 from parley_testing.eventually import eventually
+from parley_testing.recorded_spans import recorded_spans
 
 GRACE = Principal("acme", "grace", frozenset({"assistants:write"}))
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 CHEF = {"id": "chef", "name": "Chef", "instructions": "Be a chef."}
 
 
 async def change(session: Client) -> None:
+    traceparent = f"00-{TRACE}-b7ad6b7169203331-01"
     for method, path, body in (
         ("POST", "/assistants", CHEF),
         ("PATCH", "/assistants/chef", {"name": "Cook"}),
         ("DELETE", "/assistants/chef", None),
     ):
-        assert (await session.call(method, path, body, who=GRACE)).status in (200, 201)
+        answer = await session.call(method, path, body, who=GRACE, traceparent=traceparent)
+        assert answer.status in (200, 201)
 
 
 async def test_each_change_of_an_assistant_is_published_to_its_stream(
@@ -36,7 +40,8 @@ async def test_each_change_of_an_assistant_is_published_to_its_stream(
         session_topic_sessions=log_topic,
         session_topic_assistants=topic,
     )
-    await change(session)
+    with recorded_spans():
+        await change(session)
     await session.start()
 
     async def all_relayed() -> bool:
@@ -54,6 +59,7 @@ async def test_each_change_of_an_assistant_is_published_to_its_stream(
         ("parley.assistant.assistant_retired.v1", "3"),
     ]
     assert {each["ce_subject"] for each in headers} == {key}
+    assert {each["traceparent"].split("-")[1] for each in headers} == {TRACE}
     values = [json.loads(record.value) for record in records]
     assert [value.get("name") for value in values] == ["Chef", "Cook", None]
     assert {value["tenant"] for value in values} == {"acme"}

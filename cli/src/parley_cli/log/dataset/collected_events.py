@@ -8,7 +8,7 @@ from functools import lru_cache
 from operator import itemgetter
 
 from parley_cli.log.dataset.event_tables import RawEvent, Undecodable
-from parley_cli.log.dataset.manifest import Selection, UndecodableRecords
+from parley_cli.log.dataset.manifest import EVENT_TYPE, Selection, UndecodableRecords
 from parley_core.log import LogEntry
 from parley_events.consumer_rule import ConsumerRule
 from parley_events.values import MAX_COUNT
@@ -19,10 +19,14 @@ Groups = dict[tuple[bytes, bytes], list[RawEvent]]
 """Events by type and day."""
 
 _REQUIRED = itemgetter("ce_type", "ce_specversion", "ce_subject", "ce_sequence", "ce_time", "ce_id")
-# A type is part of a path.
-_TYPE = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
-_USUAL_TIME_LENGTH = len("2026-11-24T12:00:00.123456Z")
-_UUID_LENGTH = 36
+_TYPE = re.compile(EVENT_TYPE.encode())
+# It is the name of a folder.
+_MAX_TYPE_LENGTH = 120
+_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# An id and a time in their usual forms, in one match: the check of each event.
+_ID_AND_TIME = re.compile(
+    _UUID.pattern + rb" \d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z"
+)
 # Python's overhead of a record, beside the bytes of its value.
 _EVENT_BYTES = 700
 
@@ -48,16 +52,18 @@ class CollectedEvents:
 
     def add(self, entries: Iterable[LogEntry]) -> None:
         """Raises TooManyDeferred."""
-        receive, groups, is_selected = self.rule.receive, self.groups, self._is_selected
+        receive, groups, selects_all = self.rule.receive, self.groups, self._selects_all
         for partition, offset, record in entries:
             headers = dict(record.headers)
             try:
                 kind, version, key, sequence, time, event_id = _REQUIRED(headers)
                 number = int(sequence)
-                if len(time) != _USUAL_TIME_LENGTH or time[-1:] != b"Z":
+                if not _ID_AND_TIME.fullmatch(b"%b %b" % (event_id, time)):
                     time = _text(datetime.fromisoformat(time.decode()))
+                    if not _UUID.fullmatch(event_id):
+                        raise ValueError
                 if (
-                    (version != b"1.0" or key != record.key or len(event_id) != _UUID_LENGTH)
+                    (version != b"1.0" or key != record.key or not _is_stream_id(key))
                     or not 1 <= number <= MAX_COUNT
                     or not _is_group(kind, time[:10])
                 ):
@@ -71,19 +77,19 @@ class CollectedEvents:
                 partition, offset, key, kind, number, event_id, time, trace, record.value
             )
             for each in receive(key, number, event_id, event):
-                _, _, _, kind, _, _, time, _, value = each
-                if self._selects_all or is_selected(kind, time):
-                    groups[kind, time[:10]].append(each)
+                if selects_all or self._is_selected(each):
+                    groups[each.type, each.time[:10]].append(each)
                     self.count += 1
-                    self.size += len(value) + _EVENT_BYTES
+                    self.size += len(each.value) + _EVENT_BYTES
 
     def take(self) -> Groups:
         """Remove and return the collected events."""
         groups, self.groups, self.count, self.size = self.groups, defaultdict(list), 0, 0
         return groups
 
-    def _is_selected(self, kind: bytes, time: bytes) -> bool:
-        return (not self._types or kind in self._types) and self._since <= time <= self._until
+    def _is_selected(self, event: RawEvent) -> bool:
+        is_of_type = not self._types or event.type in self._types
+        return is_of_type and self._since <= event.time <= self._until
 
 
 def _text(time: datetime) -> bytes:
@@ -95,7 +101,12 @@ def _text(time: datetime) -> bytes:
 
 
 @lru_cache(maxsize=10_000)
+def _is_stream_id(key: bytes) -> bool:
+    return _UUID.fullmatch(key) is not None
+
+
+@lru_cache(maxsize=10_000)
 def _is_group(kind: bytes, day: bytes) -> bool:
     """Raises ValueError for a day that is no date."""
     date.fromisoformat(day.decode())
-    return _TYPE.fullmatch(kind) is not None
+    return len(kind) <= _MAX_TYPE_LENGTH and _TYPE.fullmatch(kind) is not None

@@ -42,7 +42,7 @@ _DECODERS: Mapping[str, Callable[[Record], Event | AssistantEvent | ApiKeyEvent]
 class RawEvent(NamedTuple):
     """A record whose headers were read, and whose value was not.
 
-    `time` is in UTC, as `2026-11-24T12:00:00.123456Z`.
+    `key` and `id` are UUIDs in lower case, `time` is in UTC, as `2026-11-24T12:00:00.123456Z`.
     """
 
     partition: int
@@ -54,6 +54,22 @@ class RawEvent(NamedTuple):
     time: bytes
     traceparent: bytes | None
     value: bytes
+
+    @classmethod
+    def of(cls, partition: int, offset: int, record: Record) -> "RawEvent":
+        """The event of a record that `parley_events` has encoded."""
+        headers = dict(record.headers)
+        return cls(
+            partition,
+            offset,
+            record.key,
+            headers["ce_type"],
+            int(headers["ce_sequence"]),
+            headers["ce_id"],
+            headers["ce_time"],
+            headers.get("traceparent"),
+            record.value,
+        )
 
     @property
     def position(self) -> tuple[int, int]:
@@ -169,16 +185,13 @@ def _split(
 
 
 def _event_columns(events: Sequence[RawEvent]) -> list[pa.Array]:
-    """Raises _Irregular for ids that are not in their usual form, and ArrowException."""
+    """Raises ArrowException for a traceparent that is not UTF-8."""
     partitions, offsets, keys, _, sequences, ids, times, traces, _ = (
         zip(*events, strict=True) if events else [()] * len(RawEvent._fields)
     )
-    keys, ids = pa.array(keys, pa.string()), pa.array(ids, pa.string())
-    _require_uuids(keys.unique())
-    _require_uuids(ids)
     return [
-        ids,
-        keys,
+        pa.array(ids, pa.string()),
+        pa.array(keys, pa.string()),
         pa.array(sequences, pa.int32()),
         pa.array(times, pa.string()).cast(TIME),
         pa.array(partitions, pa.int32()),
@@ -187,22 +200,16 @@ def _event_columns(events: Sequence[RawEvent]) -> list[pa.Array]:
     ]
 
 
-def _require_uuids(array: Any) -> None:
-    if pc.all(pc.match_substring_regex(array, _UUID)).as_py() is False:
-        raise _Irregular
-
-
 def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
     """The data columns of values that have exactly the form of their model.
 
     Raises _Irregular or ArrowException for others.
     """
-    lines = b"\n".join(values)
-    if lines.count(b"\n") != len(values) - 1:
-        # In valid JSON a line break is white space.
-        lines = b"\n".join(value.replace(b"\n", b" ") for value in values)
     # Arrow's reader crashes at a line `null`, and accepts text that is not UTF-8.
-    if (lines[:1] != b"{" or lines.count(b"\n{") != len(values) - 1) or not _is_utf8(lines):
+    if [value for value in values if value[:1] != b"{" or b"\n" in value]:
+        raise _Irregular
+    lines = b"\n".join(values)
+    if not _is_utf8(lines):
         raise _Irregular
     table = arrow_json.read_json(
         pa.BufferReader(lines),
@@ -247,5 +254,7 @@ def _checked(column: Any, field: pa.Field) -> Any:
     if pa.types.is_timestamp(field.type):
         return column.cast(TIME)
     if UUID_FORMAT in field.metadata:
-        _require_uuids(column.drop_null())
+        uuids = pc.match_substring_regex(column.drop_null(), _UUID)
+        if pc.all(uuids).as_py() is False:
+            raise _Irregular
     return column

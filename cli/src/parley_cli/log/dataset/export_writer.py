@@ -1,7 +1,9 @@
 """Writes collected events into storage in parts, and the state from which an export continues."""
 
 import io
+import re
 from collections.abc import Mapping
+from typing import get_args
 
 import pyarrow as pa
 from msgspec.structs import replace
@@ -11,6 +13,7 @@ from parley_cli.log.dataset.event_tables import Undecodable
 from parley_cli.log.dataset.manifest import (
     MANIFEST,
     PROGRESS,
+    FileFormat,
     Manifest,
     StreamState,
     save,
@@ -21,6 +24,12 @@ from parley_events.asyncapi.streams import STREAMS
 from parley_events.consumer_rule import Applied
 
 STATE_FOLDER = "state"
+_CHANNELS = "|".join(stream.channel for stream in STREAMS)
+_FILE_OF_AN_EXPORT = re.compile(
+    rf"(?:(?:{_CHANNELS})/type=[^/]+/day=[^/]+/part-\d{{6,}}\.(?:{'|'.join(get_args(FileFormat))})"
+    rf"|{STATE_FOLDER}/(?:{_CHANNELS})-\d{{6,}}\.arrow"
+    rf"|{re.escape(MANIFEST)}|{re.escape(PROGRESS)})(?:\.partial)?"
+)
 _APPLIED = pa.schema([("session", pa.string()), ("sequence", pa.int32()), ("id", pa.string())])
 
 AppliedEvents = Mapping[bytes, "Applied[bytes]"]
@@ -33,6 +42,7 @@ class ExportWriter:
         self._storage, self.manifest = storage, manifest
         self._files = list(manifest.files)
         self._next_part = manifest.next_part
+        self._written_states: dict[str, str] = {}
 
     def write_parts(self, groups: Groups, opened: Opened | None) -> list[Undecodable]:
         """Write one file per type and day; return the records that are no events.
@@ -52,7 +62,10 @@ class ExportWriter:
         return undecodable
 
     def checkpoint(self, channel: str, state: StreamState, applied: AppliedEvents) -> None:
-        """Make the parts written so far count, with the state after them. Raises StorageError."""
+        """Make the parts written so far count, with the state after them. Raises StorageError.
+
+        The previous state that this writer wrote is deleted.
+        """
         previous = self.manifest
         revision = previous.revision + 1
         path = f"{STATE_FOLDER}/{channel}-{revision:06}.arrow"
@@ -65,6 +78,9 @@ class ExportWriter:
             files=list(self._files),
         )
         save(self._storage, PROGRESS, self.manifest)
+        if (superseded := self._written_states.get(channel)) is not None:
+            self._storage.delete(superseded)
+        self._written_states[channel] = path
 
     def complete(self) -> None:
         """Write the manifest, last, and delete what is no longer needed. Raises StorageError."""
@@ -78,7 +94,7 @@ def delete_unnamed_files(storage: Storage, *manifests: Manifest | None) -> None:
     """Delete the files of an interrupted run that no manifest names. Raises StorageError."""
     named = {MANIFEST, PROGRESS}.union(*(each.paths for each in manifests if each))
     for path in list(storage.paths()):
-        if path not in named and _is_of_an_export(path):
+        if path not in named and _FILE_OF_AN_EXPORT.fullmatch(path):
             storage.delete(path)
 
 
@@ -107,9 +123,3 @@ def _encode_applied(applied: AppliedEvents) -> bytes:
     with pa.ipc.new_file(output, _APPLIED, options=options) as writer:
         writer.write_table(table)
     return output.getvalue()
-
-
-def _is_of_an_export(path: str) -> bool:
-    return path.startswith(
-        (*(f"{stream.channel}/type=" for stream in STREAMS), f"{STATE_FOLDER}/")
-    ) or (path in (f"{MANIFEST}.partial", f"{PROGRESS}.partial"))

@@ -8,10 +8,10 @@ it has written so far; `--continue` begins with it.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from parley_cli.errors import CommandError
 from parley_cli.log.dataset.event_tables import RawEvent, Undecodable
@@ -22,6 +22,9 @@ SESSIONS = "sessions"
 """The channel of the stream of sessions; options with positions are about it."""
 MANIFEST, PROGRESS = "manifest.json", "progress.json"
 MAX_LISTED = 100
+
+# A type is part of a path and the name of a view, neither of which tells case apart everywhere.
+EVENT_TYPE = r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+"
 
 FileFormat = Literal["parquet", "arrow", "ndjson"]
 
@@ -48,7 +51,7 @@ class Selection(Struct, frozen=True, kw_only=True):
 
 class PartFile(Struct, frozen=True):
     path: str
-    type: str
+    type: Annotated[str, Meta(pattern=rf"\A{EVENT_TYPE}\Z")]
     day: str
     rows: int
     bytes: int
@@ -74,7 +77,6 @@ class StreamState(Struct, frozen=True, kw_only=True):
     """
 
     topic: str
-    starts: dict[int, int] = {}
     positions: dict[int, int] = {}
     repeats: int = 0
     applied: str | None = None
@@ -144,7 +146,7 @@ def save(storage: Storage, path: str, manifest: Manifest) -> None:
     """Write the manifest after the files that it names are on the disk. Raises StorageError."""
     storage.sync()
     encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    storage.write(path, encoded + b"\n")
+    storage.replace(path, encoded + b"\n")
     storage.sync()
 
 

@@ -14,16 +14,11 @@ from parley_cli.log.dataset.event_tables import EventTable, RawEvent, Undecodabl
 from parley_cli.log.dataset.manifest import FileFormat, PartFile
 from parley_events.cloudevents import SOURCE
 
-EXTENSIONS: Mapping[FileFormat, str] = {
-    "parquet": "parquet",
-    "arrow": "arrow",
-    "ndjson": "ndjson",
-}
 ROWS_PER_GROUP = 100_000
 _OPENED = b"Content as a JSON object; null: erased, or its key is missing."
 # Columns with few different values; trying a dictionary for the others costs time.
 _REPEATED = frozenset(
-    ("log_partition", "request_id", "owner", "tenant", "assistant_id", "model", "finish_reason")
+    ("log_partition", "owner", "tenant", "assistant_id", "model", "finish_reason")
 )
 
 Opened = Mapping[tuple[int, int], Mapping[str, str | None]]
@@ -38,7 +33,7 @@ class EncodedPart(NamedTuple):
 
 def part_path(event_type: str, day: str, number: int, file_format: FileFormat) -> str:
     """Hive's form of a partitioned path, which DuckDB, Spark and Arrow know."""
-    name = f"part-{number:06}.{EXTENSIONS[file_format]}"
+    name = f"part-{number:06}.{file_format}"
     return f"{stream_of(event_type).channel}/type={event_type}/day={day}/{name}"
 
 

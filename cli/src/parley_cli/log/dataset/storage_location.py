@@ -6,13 +6,16 @@ A file appears under its name when it is complete, in both.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 from pyarrow import fs
 
+from parley_cli.engines.process.child_process import try_lock
 from parley_cli.errors import CommandError
 
+LOCK = "export.lock"
 _PARTIAL = ".partial"
 _SYNC_THREADS = 16
 
@@ -28,7 +31,9 @@ class Storage(Protocol):
     root: str
 
     def __str__(self) -> str: ...
+    def exclusive(self) -> AbstractContextManager[None]: ...
     def write(self, path: str, content: bytes) -> None: ...
+    def replace(self, path: str, content: bytes) -> None: ...
     def sync(self) -> None: ...
     def read(self, path: str) -> bytes | None: ...
     def paths(self) -> Iterator[str]: ...
@@ -61,14 +66,45 @@ class Folder:
     def __str__(self) -> str:
         return str(self._folder)
 
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes from writing an export here. Raises StorageError.
+
+        The lock file stays: a process that had opened a deleted one would lock nothing.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / LOCK).open("a")
+        except OSError as error:
+            raise self._error(self._folder / LOCK, error) from error
+        with lock:
+            if not try_lock(lock):
+                raise StorageError(
+                    f"Another process is writing an export into {self._folder}: wait until it has "
+                    "ended, or choose another folder."
+                )
+            yield
+
     def write(self, path: str, content: bytes) -> None:
         """Write the file; it survives a crash of the machine after `sync`. Raises StorageError."""
+        self._write(path, content, synced=False)
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Write the file; a crash of the machine leaves it or the previous one, whole.
+
+        Raises StorageError.
+        """
+        self._write(path, content, synced=True)
+
+    def _write(self, path: str, content: bytes, *, synced: bool) -> None:
         file = self._folder / path
         partial = file.with_name(file.name + _PARTIAL)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             try:
                 partial.write_bytes(content)
+                if synced:
+                    _sync(partial)
                 partial.replace(file)
             except OSError:
                 partial.unlink(missing_ok=True)
@@ -110,7 +146,8 @@ class Folder:
 
     def paths(self) -> Iterator[str]:
         files = (file for file in self._folder.rglob("*") if file.is_file())
-        return (file.relative_to(self._folder).as_posix() for file in files)
+        paths = (file.relative_to(self._folder).as_posix() for file in files)
+        return (path for path in paths if path != LOCK)
 
     def delete(self, path: str) -> None:
         (self._folder / path).unlink(missing_ok=True)
@@ -134,6 +171,10 @@ class Bucket:
     def __str__(self) -> str:
         return self._url
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Without effect: an object store has no locks that end with their process."""
+        return nullcontext()
+
     def write(self, path: str, content: bytes) -> None:
         """Raises StorageError."""
         try:
@@ -141,6 +182,10 @@ class Bucket:
                 output.write(content)
         except OSError as error:
             raise self._error("written", path, error) from error
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Raises StorageError."""
+        self.write(path, content)
 
     def sync(self) -> None:
         """An object that was written is durable."""

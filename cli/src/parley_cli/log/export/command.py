@@ -1,11 +1,14 @@
-"""Run of `parley log export`: plans what to read, exports both streams, and reports."""
+"""Run of `parley log export`: plans what to read, exports each stream, and reports."""
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from parley_cli.errors import CommandError
 from parley_cli.log.dataset.event_columns import type_prefix
@@ -61,20 +64,22 @@ async def export_log(
     """
     # Outages are reported in one line by ResilientLog, not by the client's own log lines.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    complete, current = load_progress(storage)
-    manifest = _manifest_to_continue(storage, current, options)
-    delete_unnamed_files(storage, complete, manifest)
-    if current is None:
-        # From here on, the export can be continued.
-        save(storage, PROGRESS, manifest)
-    writer = ExportWriter(storage, manifest)
+    # Before the lock, which would leave a file in a folder that is no export.
+    _manifest_to_continue(storage, load_progress(storage)[1], options)
     async with AsyncExitStack() as stack:
-        opener = await _opener(stack, keys()) if keys and manifest.selection.content else None
+        stack.enter_context(storage.exclusive())
+        complete, current = load_progress(storage)
+        manifest = _manifest_to_continue(storage, current, options)
+        delete_unnamed_files(storage, complete, manifest)
+        if current is None:
+            # From here on, the export can be continued.
+            save(storage, PROGRESS, manifest)
+        writer = ExportWriter(storage, manifest)
+        unsealer = await _unsealer(stack, keys()) if keys and manifest.selection.content else None
         progress = stack.enter_context(progress_report())
         for stream in _selected(streams, manifest.selection):
+            reader = LogReader(brokers, stream.topic)
             try:
-                reader = LogReader(brokers, stream.topic)
-                stack.push_async_callback(reader.close)
                 await reader.start()
                 state, ends = await _range(reader, stream, writer.manifest, options)
                 exporter = StreamExporter(
@@ -82,7 +87,7 @@ async def export_log(
                     state,
                     load_applied(storage, state.applied),
                     writer,
-                    opener=opener,
+                    opener=OpenedContent(unsealer) if unsealer else None,
                     limits=options.limits,
                 )
                 log = ResilientLog(reader, brokers, _print_notice)
@@ -94,7 +99,9 @@ async def export_log(
                 ) from error
             except LogError as error:
                 raise CommandError(str(error)) from error
-    writer.complete()
+            finally:
+                await reader.close()
+        writer.complete()
     return writer.manifest
 
 
@@ -102,10 +109,9 @@ def _manifest_to_continue(
     storage: Storage, current: Manifest | None, options: ExportOptions
 ) -> Manifest:
     if current is None:
-        if not options.resume and next(iter(storage.paths()), None) is not None:
-            raise CommandError(
-                f"{storage} is not empty: choose another folder, or --continue an export."
-            )
+        # The first file of an export, when the process was killed before it had its name.
+        if any(path != f"{PROGRESS}.partial" for path in storage.paths()):
+            raise CommandError(f"{storage} is not empty and has no export: choose another folder.")
         return Manifest(selection=options.selection or Selection())
     if not options.resume:
         raise CommandError(
@@ -135,9 +141,10 @@ async def _range(
     """The state to begin with, and the positions at which to end. Raises CommandError."""
     selection = manifest.selection
     log_ends = await reader.end_positions()
-    if (state := manifest.streams.get(stream.channel)) is None:
-        starts = await range_starts(reader, stream, selection)
-        state = StreamState(topic=stream.topic, starts=starts, positions=starts)
+    state = manifest.streams.get(stream.channel) or StreamState(topic=stream.topic)
+    # Also partitions that were added to the topic since the last export.
+    added = await range_starts(reader, stream, selection, state.positions)
+    state = replace(state, positions={**state.positions, **added})
     for partition, at in state.positions.items():
         if at > (end := log_ends.get(partition, 0)):
             raise CommandError(
@@ -151,13 +158,15 @@ async def _range(
     }
 
 
-async def _opener(stack: AsyncExitStack, keys: KeySource) -> OpenedContent:
+async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     _print_notice("Message content is written in clear text.")
+    # Only this user may read the files.
+    stack.callback(os.umask, os.umask(0o077))
     http = await stack.enter_async_context(http_session())
     client = ServiceClient(
         http, keys.session_url, caller="cli", callee="session", secret=keys.secret
     )
-    return OpenedContent(Unsealer(client))
+    return Unsealer(client)
 
 
 def run_export(

@@ -1,6 +1,6 @@
 """The range of positions that an export reads, from its selection."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from parley_cli.errors import CommandError
 from parley_cli.log.dataset.manifest import SESSIONS, Selection
@@ -9,19 +9,31 @@ from parley_core.log import LogReader
 from parley_events.asyncapi.streams import Stream
 
 
-async def range_starts(reader: LogReader, stream: Stream, selection: Selection) -> dict[int, int]:
-    """The positions from which to read. Raises CommandError, LogError."""
+async def range_starts(
+    reader: LogReader, stream: Stream, selection: Selection, exported: Container[int]
+) -> dict[int, int]:
+    """The positions from which to read the partitions that were not `exported` before.
+
+    Raises CommandError, LogError.
+    """
+    starts = await _selected_starts(reader, stream, selection, exported)
+    return {partition: at for partition, at in starts.items() if partition not in exported}
+
+
+async def _selected_starts(
+    reader: LogReader, stream: Stream, selection: Selection, exported: Container[int]
+) -> Mapping[int, int]:
     beginnings = await reader.beginning_positions()
     if stream.channel == SESSIONS and selection.starts:
         _require_partitions(selection.starts, beginnings)
         for partition, start in selection.starts.items():
-            if start < beginnings[partition]:
+            if partition not in exported and start < beginnings[partition]:
                 raise CommandError(_cut(stream, partition, beginnings[partition]))
-        return dict(selection.starts)
+        return selection.starts
     if selection.since:
         return await reader.positions_at(selection.since - MAX_CLOCK_SKEW)
     for partition, beginning in beginnings.items():
-        if beginning:
+        if beginning and partition not in exported:
             raise CommandError(_cut(stream, partition, beginning))
     return beginnings
 

@@ -27,7 +27,7 @@ def verify_export(brokers: Brokers, storage: Storage) -> int:
         return _report_differences(damaged)
     print(
         f"Files: {len(manifest.files):,} with {manifest.events:,} events, each with its recorded "
-        "size, checksum and number of events."
+        "size and checksum."
     )
     with tempfile.TemporaryDirectory(prefix="parley-verify-") as folder:
         copy_storage = storage_at(folder)

@@ -23,7 +23,7 @@ from parley_cli.log.generation.synthetic_sessions import (
 )
 from parley_core.log import partition_of
 from parley_events.assistant import AssistantDefined, assistant_stream
-from parley_events.cloudevents import encode_data
+from parley_events.cloudevents import encode, encode_data, record_of
 from parley_events.topics import ASSISTANTS_TOPIC, SESSIONS_TOPIC
 from parley_events.uuid7 import uuid7_after
 from parley_events.values import Actor
@@ -36,10 +36,11 @@ def generate(target: str, sessions: int, seed: int, *, days: int, content: bool)
     storage = storage_at(target)
     if next(iter(storage.paths()), None) is not None:
         raise CommandError(f"{storage} is not empty: choose another folder.")
-    writer = ExportWriter(storage, Manifest(selection=Selection(content=content)))
-    _write_assistants(writer, seed)
-    write_sessions(writer, simulated_events(sessions, seed, days), content)
-    writer.complete()
+    with storage.exclusive():
+        writer = ExportWriter(storage, Manifest(selection=Selection(content=content)))
+        _write_assistants(writer, seed)
+        write_sessions(writer, simulated_events(sessions, seed, days), content)
+        writer.complete()
     print(f"{storage} has {writer.manifest.events:,} events of {sessions:,} sessions.")
     return 0
 
@@ -76,7 +77,7 @@ def write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], conte
     count = 0
     for event, fields in events:
         partition = partition_of(str(event.session_id).encode(), partitions)
-        raw = raw_event(event, partition, positions[partition])
+        raw = RawEvent.of(partition, positions[partition], encode(event))
         positions[partition] += 1
         groups[(raw.type, raw.time[:10])].append(raw)
         if content and fields:
@@ -86,8 +87,7 @@ def write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], conte
             writer.write_parts(groups, opened if content else None)
             groups, opened, count = defaultdict(list), {}, 0
     writer.write_parts(groups, opened if content else None)
-    starts = dict.fromkeys(partitions, 0)
-    state = StreamState(topic=SESSIONS_TOPIC, starts=starts, positions=positions)
+    state = StreamState(topic=SESSIONS_TOPIC, positions=positions)
     writer.checkpoint("sessions", state, {})
 
 
@@ -105,39 +105,20 @@ def _write_assistants(writer: ExportWriter, seed: int) -> None:
             instructions="Answer briefly.",
             default=offset == 0,
         )
-        event_id = uuid7_after(None, FIRST_DAY, random.getrandbits(74))
-        time = FIRST_DAY.isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
-        groups[(data.TYPE.encode(), time[:10])].append(
-            RawEvent(
-                0,
-                offset,
-                str(assistant_stream(None, assistant.id)).encode(),
-                data.TYPE.encode(),
-                1,
-                str(event_id).encode(),
-                time,
-                None,
-                encode_data(data),
-            )
+        record = record_of(
+            subject=assistant_stream(None, assistant.id),
+            event_id=uuid7_after(None, FIRST_DAY, random.getrandbits(74)),
+            type=data.TYPE,
+            sequence=1,
+            time=FIRST_DAY,
+            traceparent=None,
+            value=encode_data(data),
         )
+        raw = RawEvent.of(0, offset, record)
+        groups[(raw.type, raw.time[:10])].append(raw)
     writer.write_parts(groups, None)
-    state = StreamState(topic=ASSISTANTS_TOPIC, starts={0: 0}, positions={0: len(ASSISTANTS)})
+    state = StreamState(topic=ASSISTANTS_TOPIC, positions={0: len(ASSISTANTS)})
     writer.checkpoint("assistants", state, {})
-
-
-def raw_event(event: Any, partition: int, offset: int) -> RawEvent:
-    time = event.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return RawEvent(
-        partition,
-        offset,
-        str(event.session_id).encode(),
-        event.type.encode(),
-        event.sequence,
-        str(event.id).encode(),
-        time.encode(),
-        event.traceparent.encode() if event.traceparent else None,
-        encode_data(event.data),
-    )
 
 
 def _texts(fields: Fields) -> dict[str, str | None]:

@@ -11,11 +11,12 @@ from parley_cli.log.generation.synthetic_people import (
     choose_tenant,
     choose_user,
 )
+from parley_core.crypto.sealing import FORMAT, NONCE_BYTES, TAG_BYTES
 from parley_events.session import Event, KnownEventData
 from parley_events.uuid7 import uuid7_after
 from parley_events.values import Actor, Usage
 
-_SEALING_BYTES = 1 + 12 + 16
+_SEALING_BYTES = len(FORMAT) + NONCE_BYTES + TAG_BYTES
 WORDS = (
     "the log keeps every event in order and a reader folds it into what people see while writers "
     "append only what they know and nobody waits for a lock so a stream resumes where it broke "
@@ -62,7 +63,7 @@ class SimulatedStream:
             # Nobody can open it: only its length is that of real ciphertext.
             content[field] = value
             size = _SEALING_BYTES + sum(len(str(k)) + len(str(v)) + 8 for k, v in value.items())
-            return b"\x01" + self.random.randbytes(size - 1)
+            return FORMAT + self.random.randbytes(size - 1)
 
         data = make(seal)
         self._id = uuid7_after(self._id, self.clock, self.random.getrandbits(74))

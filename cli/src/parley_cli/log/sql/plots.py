@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
 from parley_cli.errors import CommandError
-from parley_cli.log.sql.result_formats import rows_of, text_of
+from parley_cli.log.sql.result_formats import is_number, rows_of, text_of
 
 PlotKind = Literal["line", "bar"]
 MAX_POINTS = 1_000
@@ -57,7 +57,7 @@ def plot_data(result: "pa.RecordBatchReader") -> PlotData:
     """Raises CommandError for a result that has no series or too many rows."""
     first, *others = result.schema.names or [""]
     kinds = dict(zip(result.schema.names, result.schema.types, strict=True))
-    numeric = [name for name in others if _is_number(kinds[name])]
+    numeric = [name for name in others if is_number(kinds[name])]
     if not numeric:
         raise CommandError(
             "A plot needs labels in the first column and a number in another one: for example "
@@ -165,9 +165,3 @@ def _resampled(values: Sequence[float], columns: int) -> list[float]:
         return [sum(part) / len(part) for part in parts]
     repeat = columns // len(values)
     return [value for value in values for _ in range(repeat)]
-
-
-def _is_number(kind: Any) -> bool:
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    )

@@ -74,7 +74,7 @@ def _write_table(result: "pa.RecordBatchReader", output: IO[bytes], columns: int
         return
     table = Table(header_style="bold")
     for name, kind in zip(names, result.schema.types, strict=True):
-        table.add_column(Text(name), justify="right" if _is_number(kind) else "left")
+        table.add_column(Text(name), justify="right" if is_number(kind) else "left")
     count = 0
     for row in rows_of(result):
         count += 1
@@ -158,7 +158,7 @@ def _time_text(value: datetime | date) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-def _is_number(kind: Any) -> bool:
+def is_number(kind: Any) -> bool:
     return bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     )

@@ -2,7 +2,7 @@
 
 `sessions`, `messages` and `usage` say what the read model says: tests hold them against the fold
 of the history service, which is the definition. Each event type has a view of its own, named after
-it (`reply_completed`), with the columns of the export.
+it (`reply_completed`), with the columns of the export; that of an unknown type has its full name.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,14 @@ from parley_events.session import DATA_BY_TYPE
 
 
 def view_name(event_type: str) -> str:
-    """`reply_completed` for `parley.session.reply_completed.v1`; later versions keep theirs."""
-    parts = event_type.split(".")
-    if len(parts) != 4:
+    """`reply_completed` for `parley.session.reply_completed.v1`; later versions keep theirs.
+
+    An unknown type keeps its full name, which is no name of another view.
+    """
+    if event_type not in EVENT_TYPES:
         return event_type
-    return parts[2] if parts[3] == "v1" else f"{parts[2]}_{parts[3]}"
+    _, _, name, version = event_type.split(".")
+    return name if version == "v1" else f"{name}_{version}"
 
 
 def event_view(event_type: str, relation: str, condition: str) -> str:

@@ -93,6 +93,7 @@ class Environments:
             "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
             **_file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants),
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
+            **_file("PARLEY_LIMITS_FILE", self._settings.limits_file),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_MASTER_KEY": self._stack.master_key,
         }
@@ -122,6 +123,7 @@ class Environments:
             **_file("PARLEY_GATEWAY_PAGE_PATH", self._page),
             **variables("PARLEY_GATEWAY_", "PARLEY_JWT_", "PARLEY_CORS_", "PARLEY_PUBLIC_"),
             **_file("PARLEY_OIDC_ISSUERS", self._settings.oidc_issuers),
+            **_file("PARLEY_LIMITS_FILE", self._settings.limits_file),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),

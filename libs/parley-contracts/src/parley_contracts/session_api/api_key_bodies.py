@@ -55,6 +55,7 @@ class AuthenticatedApiKey(Struct):
     user: str
     scopes: Sequence[str]
     models: Sequence[str] | None
+    created_at: datetime
     expires_at: datetime | None
 
 
@@ -62,13 +63,3 @@ class AuthenticateApiKeysResponse(Struct):
     """In the order of the request; null for a key that is unknown, wrong, expired or revoked."""
 
     keys: list[AuthenticatedApiKey | None]
-
-
-class RevocationsResponse(Struct):
-    """`GET /revocations`: ids of the API keys that were revoked lately.
-
-    Some are missing if it is not `complete`.
-    """
-
-    api_keys: list[UUID]
-    complete: bool

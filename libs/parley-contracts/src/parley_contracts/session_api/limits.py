@@ -42,6 +42,11 @@ MAX_API_KEY_SCOPES = 20
 MAX_API_KEY_MODELS = 20
 """They are in every principal token of the key."""
 
+MAX_TOKEN_LIFETIME_SECONDS = 366 * 86_400
+"""From `iat` to `exp` of a token. Bounds how long its revocation must be known."""
+MAX_REVOCATION_TARGET_LENGTH = 255
+"""That of a user; a `jti` that is longer cannot be revoked alone."""
+
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 MAX_TURNS_PER_HEARTBEAT = 10_000
 MAX_DATA_KEYS_PER_REQUEST = 100

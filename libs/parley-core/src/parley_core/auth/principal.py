@@ -1,7 +1,7 @@
 """Principal token: a JWT, valid for 60 seconds, that states on whose behalf a service calls."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ LIFETIME_SECONDS = 60
 CLOCK_SKEW_SECONDS = 5
 MIN_SECRET_BYTES = 32
 
+_SERVICE_TENANT = "parley"
 _ALGORITHM = "HS256"
 _CLAIMS = ("iss", "aud", "tenant", "sub", "scopes", "exp", "iat")
 # PyJWT's time checks are off: times are checked below, against the clock that the caller passes.
@@ -32,12 +33,23 @@ class InvalidPrincipal(Exception):
     """The token is invalid; the message gives the reason without repeating the token."""
 
 
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a token says of itself: its `jti`, and when it was issued, in seconds of Unix time.
+
+    None stands for a claim that it lacks. An API key has the time of its creation alone.
+    """
+
+    token_id: str | None = None
+    issued_at: float | None = None
+
+
 @dataclass(frozen=True)
 class Principal:
     """An authenticated user of a tenant, and the scopes granted to them.
 
     `models` are those that they may use, None for all. `api_key` is the id of the API key that a
-    program of theirs sent.
+    program of theirs sent. `credential` is what the gateway received; other services do not get it.
     """
 
     tenant: str
@@ -45,9 +57,20 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     models: frozenset[str] | None = None
     api_key: str | None = None
+    credential: Credential = field(default=Credential(), compare=False)
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a service that calls in its own name."""
+        return self == service_principal(self.user)
+
+
+def service_principal(service: str) -> Principal:
+    """The principal of a service in its own name, on nobody's behalf."""
+    return Principal(_SERVICE_TENANT, service)
 
 
 class InternalSecret:

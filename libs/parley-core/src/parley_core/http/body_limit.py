@@ -27,7 +27,8 @@ MAX_TOTAL_BYTES = 128 * 1024 * 1024
 MAX_PERSON_SHARE = 0.2
 
 Person = tuple[str, str] | None
-"""Tenant and user; None without a caller, in which case only the total counts."""
+"""Tenant and user. None without a caller, and for a service that calls in its own name, thus for
+everybody: only the total counts."""
 
 
 class BodyBudget:
@@ -171,4 +172,6 @@ class _CountedBody:
 
 def _person_of(scope: Scope) -> Person:
     principal: Principal | None = scope.get("state", {}).get("principal")
-    return None if principal is None else (principal.tenant, principal.user)
+    if principal is None or principal.is_service:
+        return None
+    return principal.tenant, principal.user

@@ -34,7 +34,7 @@ _RESERVED_DESCRIPTORS = 256
 # Per client connection: its own, and the one on which its request is forwarded.
 _DESCRIPTORS_PER_CONNECTION = 2
 # One IPv6 client has a whole network of this prefix (RFC 6177).
-_IPV6_CLIENT_PREFIX = 64
+IPV6_CLIENT_PREFIX = 64
 _LOG_INTERVAL_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class ConnectionLimits(Collector):
         if any(parsed in network for network in self._exempt):
             return None
         if parsed.version == 6:
-            return str(ip_network((parsed, _IPV6_CLIENT_PREFIX), strict=False))
+            return str(ip_network((parsed, IPV6_CLIENT_PREFIX), strict=False))
         return str(parsed)
 
     def collect(self) -> Iterable[Metric]:

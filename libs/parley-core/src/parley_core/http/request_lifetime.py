@@ -12,12 +12,13 @@ EndReason = Literal["done", "disconnected", "slow_client", "stopping", "timed_ou
 class RequestLifetime:
     """Runs work while its client is connected, and ends it safely when the client is not.
 
-    `stop` is done when the process is stopping. `handed_over` is set once the work may be
-    cancelled: cancelled earlier, a turn that was committed would have nobody to run it.
+    `stop` is done when the request must end, as when the process is stopping. `handed_over` is set
+    once the work may be cancelled: cancelled earlier, a turn that was committed would have nobody
+    to run it.
     """
 
     def __init__(
-        self, receive: Receive, stop: asyncio.Future[None], handed_over: asyncio.Event
+        self, receive: Receive, stop: asyncio.Future[Any], handed_over: asyncio.Event
     ) -> None:
         self._receive, self._stop, self._handed_over = receive, stop, handed_over
 
@@ -33,7 +34,7 @@ class RequestLifetime:
 
         `heartbeat` returns when the client no longer reads. Times are in seconds.
         """
-        watchers: dict[asyncio.Future[None], EndReason] = {
+        watchers: dict[asyncio.Future[Any], EndReason] = {
             asyncio.create_task(_disconnected(self._receive)): "disconnected",
             self._stop: "stopping",
         }

@@ -9,17 +9,23 @@ from datetime import UTC, datetime
 from io import BytesIO
 from time import perf_counter
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
-from parley_core.auth.principal import InternalSecret, Principal
+from parley_core.auth.principal import InternalSecret, Principal, service_principal
 from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
-from parley_core.tracing.spans import Span, span, trace_headers
+from parley_core.tracing.spans import (
+    NO_SPAN,
+    Span,
+    is_tracing,
+    server_attributes,
+    span,
+    trace_headers,
+)
 
 # Shorter than the 75 s after which `server` closes an idle connection, and than the lame duck of
 # 10 s that a deployment sets: none is reused too late.
@@ -29,6 +35,15 @@ IDEMPOTENCY_KEY = "idempotency-key"
 _STREAMED_BODY_BYTES = 1024 * 1024
 _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
 _ERROR_FIELDS = {"message", "type", "param", "code"}
+# Of an error: when to retry, and the limit that is reached.
+_FORWARDED_HEADERS = (
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+)
 _CONNECTION_ERRORS = (
     aiohttp.ServerDisconnectedError,
     aiohttp.ClientOSError,
@@ -94,13 +109,9 @@ class ServiceClient:
         self._http, self._url = http, url.rstrip("/")
         self._caller, self._callee, self._clock = caller, callee, clock
         self._monitor = monitor
-        address = urlsplit(self._url)
-        self._span_attributes: dict[str, str | int] = {
-            "server.address": address.hostname or "",
-            "server.port": address.port or 0,
-        }
+        self._server = server_attributes(url)
         self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
-        self.service_principal = Principal(tenant="parley", user=caller)
+        self.service_principal = service_principal(caller)
 
     async def call(
         self,
@@ -133,7 +144,8 @@ class ServiceClient:
                         response = await self._request(method, path, body, query, request_headers)
             except (aiohttp.ClientError, TimeoutError, OSError):
                 raise self._unreachable() from None
-            hop.set({"http.response.status_code": response.status})
+            if hop.recording:
+                hop.set({"http.response.status_code": response.status})
             if response.status >= 300:
                 raise self._error_of(response)
             return response
@@ -172,7 +184,8 @@ class ServiceClient:
                     error_response = await _read_response(response) if is_error else None
             except (aiohttp.ClientError, TimeoutError, OSError):
                 raise self._unreachable() from None
-            hop.set({"http.response.status_code": response.status})
+            if hop.recording:
+                hop.set({"http.response.status_code": response.status})
             if error_response is not None:
                 async with response:
                     raise self._error_of(error_response)
@@ -185,8 +198,7 @@ class ServiceClient:
         started_at, outcome = perf_counter(), cast(CallOutcome | None, None)
         try:
             # Of a stream, until its response begins: the spans of the services show the rest.
-            with span(f"{method} {self._callee}", "client", self._span_attributes) as hop:
-                hop.set({"http.request.method": method})
+            with self._span(method) as hop:
                 yield hop
             outcome = "ok"
         except ServiceError:
@@ -200,6 +212,12 @@ class ServiceClient:
                 seconds = perf_counter() - started_at
                 self._monitor.requests.observe_call(self._callee, outcome, seconds)
                 self._monitor.dependencies[self._callee].report(outcome != "unavailable")
+
+    def _span(self, method: str) -> Span:
+        if not is_tracing():
+            return NO_SPAN
+        attributes = {**self._server, "http.request.method": method}
+        return span(f"{method} {self._callee}", "client", attributes)
 
     async def _request(
         self,
@@ -253,7 +271,7 @@ class ServiceClient:
             error = msgspec.json.decode(response.body)["error"]
             headers = {
                 name: response.headers[name]
-                for name in ("retry-after", "x-should-retry")
+                for name in _FORWARDED_HEADERS
                 if name in response.headers
             }
             return ServiceError(response.status, error, headers)

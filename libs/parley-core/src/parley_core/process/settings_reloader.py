@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 class SettingsReloader(Generic[Loaded]):
     """Reads the settings again when one of their files changes, and passes them to `apply`.
 
-    When the new ones are wrong, the process keeps those that it has.
+    When the new ones are wrong, the process keeps those that it has, and tries again until they are
+    right: what is wrong may be a file that does not exist yet.
     """
 
     def __init__(
@@ -53,35 +54,44 @@ class SettingsReloader(Generic[Loaded]):
             registry=registry,
         )
         self._signatures = self._read_signatures()
+        self._failure: str | None = None
 
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             signatures = await asyncio.to_thread(self._read_signatures)
-            if signatures != self._signatures:
+            changed = signatures != self._signatures
+            if changed or self._failure is not None:
                 self._signatures = signatures
-                self.reload()
+                self._reload(is_retry=not changed)
 
-    def reload(self) -> None:
+    def _reload(self, *, is_retry: bool) -> None:
+        reported = self._failure if is_retry else None
         try:
             self._apply(load(type(self._settings)))
         except InvalidSettings as invalid:
-            self._fail(str(invalid))
+            self._fail(str(invalid), reported)
         except Exception as error:
-            log_unexpected_error(log, "reload of settings", error)
-            self._fail("unexpected error")
+            if self._fail(f"unexpected error, {type(error).__name__}", reported):
+                log_unexpected_error(log, "reload of settings", error)
         else:
             # Another file may be named now.
             self._signatures = self._read_signatures()
+            self._failure = None
             self._failed.set(0)
             self._reloads.labels("ok").inc()
             log.info("settings reloaded from changed files")
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, reported: str | None) -> bool:
+        """Return whether the reason is not the `reported` one."""
+        if reason == reported:
+            return False
+        self._failure = reason
         log.error("changed settings are not used: %s", reason)
         self._failed.set(1)
         self._reloads.labels("failed").inc()
+        return True
 
     def _read_signatures(self) -> Mapping[Path, _Signature]:
         return {path: _signature(path) for path in self._paths()}

@@ -48,11 +48,14 @@ def _check_keys(node: Any, checked: set[int]) -> None:
         return
     checked.add(id(node))
     if isinstance(node, yaml.MappingNode):
-        names: set[Any] = set()
+        names: set[tuple[str, str]] = set()
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in names:
-                raise InvalidFile(f"`{key.value}` is given twice (line {key.start_mark.line + 1})")
-            names.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key))
+            if isinstance(key, yaml.ScalarNode):
+                name = (key.tag, key.value)
+                if name in names:
+                    line = key.start_mark.line + 1
+                    raise InvalidFile(f"`{key.value}` is given twice (line {line})")
+                names.add(name)
             _check_keys(value, checked)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:

@@ -118,6 +118,7 @@ class _PoolObserver(Collector):
 def open_pool(
     database_url: str,
     *,
+    pooler_url: str | None = None,
     max_connections: int,
     timeout_seconds: float,
     application_name: str,
@@ -125,10 +126,14 @@ def open_pool(
 ) -> Pool:
     """Create a pool, to be entered with `async with`.
 
+    With a `pooler_url`, such as PgBouncer's in transaction mode, its connections go there.
     `timeout_seconds` bounds each connect, each wait for a free connection and each statement.
     """
     pool = asyncpg.create_pool(
-        database_url,
+        pooler_url or database_url,
+        # Behind a pooler, the next transaction may run on another server connection, which does
+        # not know the prepared statements of this one. 100 is asyncpg's default.
+        statement_cache_size=0 if pooler_url else 100,
         # Connects at the first use: a database that fails between the wait for it at the start and
         # this pool must not end the process.
         min_size=0,

@@ -18,7 +18,7 @@ from opentelemetry.trace import (
 )
 
 from parley_core.http.errors import ParleyError
-from parley_core.tracing.spans import NO_SPAN, Attributes, Kind, Span
+from parley_core.tracing.spans import NO_SPAN, Attributes, Errors, Kind, Span
 from parley_core.tracing.trace_context import TraceContext, parse_trace_context
 
 # As many as the SDK keeps by default.
@@ -43,11 +43,11 @@ class OpenTelemetryTracer:
         """`finish` exports the spans that are not exported yet; it may block."""
         self._tracer, self._finish = tracer, finish
 
-    def span(self, name: str, kind: Kind, attributes: Attributes) -> Span:
+    def span(self, name: str, kind: Kind, attributes: Attributes, ignored: Errors) -> Span:
         if not trace.get_current_span().get_span_context().trace_flags.sampled:
             return NO_SPAN
         span = self._tracer.start_span(name, kind=_KINDS[kind], attributes=dict(attributes))
-        return _CurrentSpan(span)
+        return _CurrentSpan(span, ignored)
 
     def continued_trace(self, name: str, kind: Kind, caller: TraceContext) -> Span:
         parent = NonRecordingSpan(_span_context(caller))
@@ -102,8 +102,8 @@ class OpenTelemetryTracer:
 class _CurrentSpan(Span):
     """Current from the begin to the end of its block, which must run in one task."""
 
-    def __init__(self, span: trace.Span) -> None:
-        self._span = span
+    def __init__(self, span: trace.Span, ignored: Errors = ()) -> None:
+        self._span, self._ignored = span, ignored
         self.recording, self._failed = span.is_recording(), False
         self._token: Token[context.Context] | None = None
 
@@ -129,7 +129,7 @@ class _CurrentSpan(Span):
         traceback: TracebackType | None,
     ) -> None:
         # Not `start_as_current_span` of the API: that records the messages of exceptions.
-        if self._failed:
+        if self._failed or isinstance(error, self._ignored):
             pass
         elif isinstance(error, ParleyError):
             self.fail(error.code)

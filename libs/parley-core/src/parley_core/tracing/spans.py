@@ -7,6 +7,7 @@ process. A span never has text of a conversation, a path, a query or a message o
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Protocol, Self
+from urllib.parse import urlsplit
 
 from parley_core.tracing.trace_context import TraceContext
 
@@ -15,6 +16,7 @@ FINISH_SECONDS = 2.0
 
 Attributes = Mapping[str, str | int | float | bool | Sequence[str]]
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
+Errors = tuple[type[Exception], ...]
 
 
 class Span:
@@ -51,7 +53,7 @@ NO_SPAN = Span()
 class Tracer(Protocol):
     """Records spans; the functions below describe what it does."""
 
-    def span(self, name: str, kind: Kind, attributes: Attributes) -> Span: ...
+    def span(self, name: str, kind: Kind, attributes: Attributes, ignored: Errors) -> Span: ...
     def continued_trace(self, name: str, kind: Kind, caller: TraceContext) -> Span: ...
     def new_trace(self, name: str, kind: Kind, linked: TraceContext | None) -> Span: ...
     def batch_span(
@@ -82,9 +84,18 @@ def is_tracing() -> bool:
     return _tracer is not None
 
 
-def span(name: str, kind: Kind = "internal", attributes: Attributes | None = None) -> Span:
-    """A part of the current span; nothing outside of a trace, or in one that is not sampled."""
-    return NO_SPAN if _tracer is None else _tracer.span(name, kind, attributes or {})
+def span(
+    name: str,
+    kind: Kind = "internal",
+    attributes: Attributes | None = None,
+    *,
+    ignored: Errors = (),
+) -> Span:
+    """A part of the current span; nothing outside of a trace, or in one that is not sampled.
+
+    An `ignored` exception that leaves the block does not end it as failed.
+    """
+    return NO_SPAN if _tracer is None else _tracer.span(name, kind, attributes or {}, ignored)
 
 
 def continued_trace(name: str, kind: Kind, caller: TraceContext | None) -> Span:
@@ -100,14 +111,34 @@ def new_trace(name: str, kind: Kind, linked: TraceContext | None = None) -> Span
 
 
 def batch_span(
-    name: str, kind: Kind, attributes: Attributes, creators: Iterable[str | None]
+    operation: Literal["send", "process"], topic: str, count: int, creators: Iterable[str | None]
 ) -> Span:
-    """A span of work on many messages, linked to the spans that created them.
+    """A span of work on `count` messages of a topic, linked to the spans that created them.
 
     `creators` are their traceparents. Without a sampled one among them nothing is recorded; if all
     sampled ones are of one trace, the span is a part of it, else the first of a trace of its own.
+    Source of its attributes: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
     """
-    return NO_SPAN if _tracer is None else _tracer.batch_span(name, kind, attributes, creators)
+    if _tracer is None:
+        return NO_SPAN
+    attributes: Attributes = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": operation,
+        "messaging.operation.name": operation,
+        "messaging.destination.name": topic,
+        "messaging.batch.message_count": count,
+    }
+    kind: Kind = "producer" if operation == "send" else "consumer"
+    return _tracer.batch_span(f"{operation} {topic}", kind, attributes, creators)
+
+
+def server_attributes(url: str) -> dict[str, str | int]:
+    """The server that a client span calls; without a port if the URL has none."""
+    address = urlsplit(url)
+    attributes: dict[str, str | int] = {"server.address": address.hostname or ""}
+    if address.port is not None:
+        attributes["server.port"] = address.port
+    return attributes
 
 
 def trace_headers() -> Mapping[str, str]:

@@ -50,9 +50,10 @@ STREAMS = (
         API_KEYS_TOPIC,
         "Events of API keys",
         "Credentials of people's programs, unsealed: neither secrets nor names. Each key is a "
-        "stream like a session.",
+        "stream like a session, and so is each revocation of tokens.",
         "publishApiKeyEvents",
-        "The session service publishes which API keys people create and revoke.",
+        "The session service publishes which API keys people create and revoke, and which tokens "
+        "administrators revoke.",
         API_KEY_DATA_BY_TYPE,
     ),
 )

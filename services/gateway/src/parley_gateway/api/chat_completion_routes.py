@@ -57,6 +57,7 @@ def chat_completion_routes(
                     "too_many_streams",
                     "too_many_completions",
                     "too_much_content",
+                    "quota_exceeded",
                     "upstream_quota_exceeded",
                     "upstream_rate_limited",
                 ),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +15,12 @@ from parley_contracts.api_models import (
     Assistant,
     CreatedApiKey,
     Message,
+    Revocation,
     SessionShape,
     Turn,
     UsageShape,
 )
+from parley_contracts.session_api.limits import MAX_TOKEN_LIFETIME_SECONDS
 from parley_gateway.chat_completions.chunks import CompletionChunks
 from parley_gateway.chat_completions.responses import ChatCompletionChunk, to_completion
 from parley_gateway.schemas.responses import (
@@ -28,21 +30,22 @@ from parley_gateway.schemas.responses import (
     Cost,
     ErrorResponse,
     HistoryImport,
+    LimitList,
+    LimitStanding,
     MessageList,
     Model,
     ModelList,
-    ReplyDelta,
-    ReplyEnded,
+    RevocationPage,
     SearchResult,
     SearchResults,
     SessionDeleted,
     SessionList,
     SessionsDeleted,
-    TurnStarted,
     UsageGroup,
     UsageReport,
     UsageTotals,
 )
+from parley_gateway.schemas.stream_events import ReplyDelta, ReplyEnded, TurnStarted
 
 EVENT_STREAM = "text/event-stream"
 
@@ -152,12 +155,35 @@ CREATED_API_KEY = CreatedApiKey(
 )
 API_KEY_LIST = ApiKeyList(data=[API_KEY], first_id=API_KEY.id, last_id=API_KEY.id)
 API_KEY_DELETED = ApiKeyDeleted(id=API_KEY.id)
+LIMIT_LIST = LimitList(
+    data=[
+        LimitStanding(
+            name="turns_per_minute",
+            per="person",
+            limit=60,
+            used=12,
+            remaining=48,
+            resets_at=_TIME,
+            api_key=None,
+            model=None,
+        )
+    ]
+)
+REVOCATION = Revocation(
+    id=_SESSION_ID,
+    kind="user",
+    target="staff:ada",
+    revoked_by="staff:grace",
+    revoked_at=_TIME,
+    expires_at=_TIME + timedelta(seconds=MAX_TOKEN_LIFETIME_SECONDS),
+)
+REVOCATION_PAGE = RevocationPage(data=[REVOCATION], first_id=REVOCATION.id, last_id=REVOCATION.id)
 MODEL_LIST = ModelList(data=[MODEL])
 CHAT_COMPLETION = to_completion(TURN, "parley-demo")
 TURN_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
 COMPLETION_EVENTS = (ChatCompletionChunk, ErrorResponse)
-STREAMED = (*TURN_EVENTS, ChatCompletionChunk)
-"""Models of the events in streams, which no route declares as its response."""
+REFERENCED = (*TURN_EVENTS, ChatCompletionChunk, ErrorResponse)
+"""Models that the document refers to, and no route declares: events of streams, and the error."""
 
 
 def json_example(model: BaseModel) -> dict[str, Any]:

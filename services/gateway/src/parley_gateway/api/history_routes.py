@@ -75,7 +75,10 @@ def read_history_route(authenticate: Authenticator, reader: HistoryReader) -> AP
             },
             SESSION,
             HISTORY,
-            {429: (*HISTORY[429], "too_many_large_pages")},
+            {
+                429: (*HISTORY[429], "too_many_large_pages"),
+                503: (*HISTORY[503], "gateway_busy"),
+            },
         ),
         dependencies=[STRICT_QUERY],
     )
@@ -148,7 +151,10 @@ def history_routes(
             {200: examples.json_example(examples.SEARCH_RESULTS)},
             COMMAND,
             HISTORY,
-            {429: ("too_many_searches", "too_much_content")},
+            {
+                429: ("too_many_searches", "too_much_content"),
+                503: (*HISTORY[503], "gateway_busy"),
+            },
         ),
     )
     async def search(

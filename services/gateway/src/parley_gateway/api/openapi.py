@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
-from parley_gateway.api.examples import STREAMED
+from parley_gateway.api.examples import REFERENCED
 from parley_gateway.http.request_parsing import ForwardedBody, JSONBody
 from parley_gateway.schemas.fields import PatchModel
 
@@ -49,7 +49,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 operation = document["paths"][route.path_format][method.lower()]
                 bodies += _complete(operation, route)
     schemas = document["components"]["schemas"]
-    schemas |= _schemas(bodies, "validation") | _schemas(STREAMED, "serialization")
+    schemas |= _schemas(bodies, "validation") | _schemas(REFERENCED, "serialization")
     for name in _FASTAPI_SCHEMAS:
         schemas.pop(name, None)
     return document

@@ -13,6 +13,7 @@ Responses = dict[int | str, dict[str, Any]]
 ALWAYS: Codes = {
     400: ("invalid_request",),
     401: ("unauthenticated", "invalid_token"),
+    429: ("too_many_bad_tokens", "rate_limit_exceeded"),
     500: ("internal_error",),
     503: (
         "session_unavailable",
@@ -41,6 +42,7 @@ EXPORT: Codes = {
 }
 MODELS: Codes = {503: ("inference_unavailable", "inference_busy", "keys_unavailable")}
 
+_ERROR = {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -52,10 +54,15 @@ _TYPES = {
 
 
 def responses(success: Mapping[int, dict[str, Any]], *errors: Codes) -> Responses:
-    """All responses of an operation; where two groups have one status, the last group counts."""
+    """All responses of an operation; where two groups have one status, the last group counts.
+
+    429 always has the code of bad tokens, too.
+    """
     codes: dict[int, Sequence[str]] = dict(ALWAYS)
     for group in errors:
         codes.update(group)
+    if codes[429] is not ALWAYS[429]:
+        codes[429] = (*codes[429], *ALWAYS[429])
     documented: Responses = dict(success.items())
     documented.update((status, _response(status, codes[status])) for status in sorted(codes))
     return documented
@@ -69,7 +76,7 @@ def _response(status: int, codes: Sequence[str]) -> dict[str, Any]:
         "The reason, in one sentence.", type=_TYPES.get(status, default), code=codes[0]
     )
     return {
-        "model": ErrorResponse,
         "description": "Code " + " or ".join(f"`{code}`" for code in codes) + ".",
-        "content": {"application/json": {"example": example}},
+        # A "model" would cost FastAPI a validator for each of some 300 responses at each start.
+        "content": {"application/json": {"example": example, "schema": _ERROR}},
     }

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from parley_contracts.api_models import SessionShape
 from parley_core.auth.caller import Caller
 from parley_gateway.api import examples
-from parley_gateway.api.responses import COMMAND, HISTORY, SESSION, responses
+from parley_gateway.api.responses import BODY, COMMAND, HISTORY, SESSION, responses
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import (
@@ -108,7 +108,7 @@ def session_routes(
         response_model=SessionShape,
         responses=responses(
             {200: _SESSION},
-            {408: ("request_timeout",)},
+            BODY,
             SESSION,
             {403: ("missing_scope",), 413: ("session_too_large", "body_too_large")},
         ),

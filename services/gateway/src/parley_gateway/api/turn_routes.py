@@ -37,7 +37,7 @@ _REPLY: dict[int, dict[str, Any]] = {
 _BUSY = (*ALWAYS[503], "gateway_busy")
 _NO_REPLY: Codes = {
     409: ("turn_open", "session_full"),
-    429: ("too_many_turns", "too_many_streams", "too_much_content"),
+    429: ("too_many_turns", "too_many_streams", "too_much_content", "quota_exceeded"),
     503: (*_BUSY, "inference_busy", "inference_unavailable"),
     504: ("reply_pending",),
 }

@@ -1,5 +1,7 @@
 """Authenticates requests by bearer token."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
@@ -9,27 +11,47 @@ from parley_core.auth.principal import Principal
 from parley_core.http.errors import InvalidRequest, Unauthenticated
 from parley_core.http.service_auth import request_id
 from parley_gateway.auth.api_key_verifier import PREFIX
+from parley_gateway.auth.bad_token_limit import BadTokenLimit
 from parley_gateway.auth.invalid_token import InvalidToken
+from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.auth.token_cache import VerifiedTokenCache
-from parley_gateway.auth.token_verifiers import TokenVerifier
+from parley_gateway.auth.token_verifiers import TokenVerifier, Verified
 
 MAX_TOKEN_LENGTH = 16 * 1024
+
+OnRequest = Callable[[Request, Principal], Awaitable[None]]
 
 
 class Authenticator(SecurityBase):
     """FastAPI dependency that resolves the bearer token, or API key, to its caller.
 
-    Raises Unauthenticated, InvalidRequest for two tokens, or Unavailable when no verification key
-    can be fetched.
+    Raises Unauthenticated, InvalidRequest for two tokens, TooManyBadTokens, or Unavailable when no
+    verification key can be fetched, or the revocations are not known yet.
     """
 
     def __init__(
-        self, tokens: TokenVerifier, api_keys: TokenVerifier, token_cache: VerifiedTokenCache
+        self,
+        tokens: TokenVerifier,
+        api_keys: TokenVerifier,
+        token_cache: VerifiedTokenCache,
+        revocations: RevocationList,
+        bad_tokens: BadTokenLimit,
+        on_request: OnRequest | None = None,
     ) -> None:
+        """`on_request` is called for each authenticated request, which it may refuse."""
         self.model, self.scheme_name = HTTPBearer(bearerFormat="JWT"), "bearer"
-        self._tokens, self._api_keys, self._token_cache = tokens, api_keys, token_cache
+        self._tokens, self._api_keys = tokens, api_keys
+        self._token_cache, self._revocations = token_cache, revocations
+        self._bad_tokens = bad_tokens
+        self._on_request = on_request
 
     async def __call__(self, request: Request) -> Caller:
+        caller = await self._authenticate(request)
+        if self._on_request is not None:
+            await self._on_request(request, caller.principal)
+        return caller
+
+    async def _authenticate(self, request: Request) -> Caller:
         headers = request.headers.getlist("authorization")
         if len(headers) > 1:
             # Another server on the way may have checked the other one.
@@ -42,20 +64,22 @@ class Authenticator(SecurityBase):
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("This call requires a bearer token in the Authorization header.")
+        self._bad_tokens.check(request.scope)
         try:
-            if len(token) > MAX_TOKEN_LENGTH:
-                raise InvalidToken(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
-            verifier = self._api_keys if token.startswith(PREFIX) else self._tokens
-            principal, expires_at = await verifier.verify(token.strip())
-        except InvalidToken as error:
-            # RFC 6750, section 3: a rejected token is reported unlike a missing one.
-            raise Unauthenticated(
-                str(error),
-                code="invalid_token",
-                headers={"www-authenticate": 'Bearer error="invalid_token"'},
-            ) from None
+            principal, expires_at = await self._verify(token)
+        except InvalidToken:
+            self._bad_tokens.count(request.scope)
+            raise
         self._token_cache.put(authorization, principal, expires_at)
         return caller_of(request, principal)
+
+    async def _verify(self, token: str) -> Verified:
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise InvalidToken(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
+        verifier = self._api_keys if token.startswith(PREFIX) else self._tokens
+        verified = await verifier.verify(token.strip())
+        self._revocations.check(verified.principal)
+        return verified
 
 
 def caller_of(request: Request, principal: Principal) -> Caller:

@@ -1,5 +1,15 @@
 """Rejection of a bearer token."""
 
+from parley_core.http.errors import Unauthenticated
 
-class InvalidToken(Exception):
-    """The token is rejected; the message gives the reason without quoting the token."""
+
+class InvalidToken(Unauthenticated):
+    """The token is rejected; the message gives the reason without quoting the token.
+
+    The response is unlike that to a missing token (RFC 6750, section 3).
+    """
+
+    code = "invalid_token"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"www-authenticate": 'Bearer error="invalid_token"'})

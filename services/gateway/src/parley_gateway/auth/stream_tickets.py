@@ -4,12 +4,13 @@ Browsers need them for EventSource, which cannot send headers.
 """
 
 import time
+from typing import Any
 from uuid import UUID
 
 import jwt
 
 from parley_core.auth.jwt_decoding import decode_jwt_with_any
-from parley_core.auth.principal import InternalSecret, Principal
+from parley_core.auth.principal import Credential, InternalSecret, Principal
 from parley_core.http.errors import Unauthenticated
 
 # Long enough to reload a page during a reply; a leaked URL expires soon after.
@@ -19,6 +20,8 @@ _ALGORITHM, _AUDIENCE = "HS256", "stream-ticket"
 # The user claim is not named `sub`, which every other token requires: neither kind can be used as
 # the other, whatever secrets they are signed with.
 _CLAIMS = ("aud", "turn", "tenant", "user", "exp")
+# Of the token or API key that it was signed for: its revocation is that of the ticket.
+_OPTIONAL = ("api_key", "token_id", "issued_at")
 _CODEC = jwt.PyJWT({"require": list(_CLAIMS), "strict_aud": True})
 
 
@@ -47,14 +50,20 @@ class StreamTickets:
         tenant, user = claims["tenant"], claims["user"]
         if not isinstance(tenant, str) or not isinstance(user, str):
             raise InvalidTicket("The ticket is invalid or expired.")
-        return Principal(tenant, user)
+        api_key, token_id, issued_at = (claims.get(name) for name in _OPTIONAL)
+        return Principal(tenant, user, api_key=api_key, credential=Credential(token_id, issued_at))
 
     def _sign(self, turn_id: UUID, principal: Principal) -> str:
-        claims = {
+        credential = principal.credential
+        origin = (principal.api_key, credential.token_id, credential.issued_at)
+        claims: dict[str, Any] = {
             "aud": _AUDIENCE,
             "turn": str(turn_id),
             "tenant": principal.tenant,
             "user": principal.user,
             "exp": int(time.time() + self._ttl_seconds),
+        }
+        claims |= {
+            name: value for name, value in zip(_OPTIONAL, origin, strict=True) if value is not None
         }
         return _CODEC.encode(claims, self._secret.value, algorithm=_ALGORITHM)

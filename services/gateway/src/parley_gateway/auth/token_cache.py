@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -62,11 +62,10 @@ class VerifiedTokenCache:
         owner = (principal.tenant, principal.user)
         self._entries[token_digest(authorization)] = VerifiedToken(principal, owner, valid_until)
 
-    def drop_api_keys(self, key_ids: Collection[str] | None) -> None:
-        """Look these API keys up again, or all of them."""
+    def drop(self, is_dropped: Callable[[Principal], bool]) -> None:
+        """Verify the tokens and API keys of these principals again."""
         for digest, verified in [*self._entries.items()]:
-            key_id = verified.principal.api_key
-            if key_id is not None and (key_ids is None or key_id in key_ids):
+            if is_dropped(verified.principal):
                 self._entries.pop(digest, None)
 
     def clear(self) -> None:

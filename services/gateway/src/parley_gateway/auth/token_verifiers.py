@@ -3,15 +3,18 @@
 The algorithm comes from the settings or the key, never from the token (RFC 8725, section 3.1).
 """
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import jwt
 
+from parley_contracts.session_api.limits import MAX_TOKEN_LIFETIME_SECONDS
 from parley_core.auth.jwt_decoding import decode_jwt, unverified_header
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import Credential, Principal
 from parley_gateway.auth.invalid_token import InvalidToken
-from parley_gateway.auth.oidc.claim_mapping import DEVELOPMENT_MAPPING
+from parley_gateway.auth.oidc.claim_mapping import DEVELOPMENT_MAPPING, ClaimMapping
 from parley_gateway.auth.oidc.issuer_keys import IssuerKeys
 from parley_gateway.auth.oidc.issuers_file import Issuer
 
@@ -41,7 +44,7 @@ class SharedSecretVerifier:
     async def verify(self, token: str) -> Verified:
         _header(token, ["HS256"])
         claims = _decode(token, self.secret, "HS256", require=["exp", "sub"])
-        return Verified(DEVELOPMENT_MAPPING.principal(claims), float(claims["exp"]))
+        return _verified(claims, DEVELOPMENT_MAPPING)
 
 
 class IssuerVerifier:
@@ -54,7 +57,6 @@ class IssuerVerifier:
     def use(self, issuers: Sequence[Issuer]) -> None:
         """Accept the tokens of these issuers from now on."""
         self._keys.use(issuers)
-        self.issuers = issuers
         self._by_url = {issuer.issuer: issuer for issuer in issuers}
 
     async def verify(self, token: str) -> Verified:
@@ -63,6 +65,9 @@ class IssuerVerifier:
             raise InvalidToken("The issuer of the token is not accepted.")
         header = _header(token, sorted(issuer.keys.algorithms))
         key = await self._keys.of(issuer.name).find(header.get("kid"), header["alg"])
+        if self._by_url.get(issuer.issuer) != issuer:
+            # A reload removed or changed the issuer while its keys were fetched.
+            return await self.verify(token)
         if key is None:
             raise InvalidToken("The token is signed with an unknown key.")
         claims = _decode(
@@ -74,7 +79,19 @@ class IssuerVerifier:
             audience=[*issuer.audiences],
         )
         issuer.token_kind.check(header, claims, tuple(issuer.audiences))
-        return Verified(issuer.mapping.principal(claims), float(claims["exp"]))
+        return _verified(claims, issuer.mapping)
+
+
+def _verified(claims: dict[str, Any], mapping: ClaimMapping) -> Verified:
+    """Raises InvalidToken."""
+    token_id, issued_at, expires_at = claims.get("jti"), claims.get("iat"), float(claims["exp"])
+    begins_at = time.time() + LEEWAY_SECONDS if issued_at is None else issued_at
+    # Its revocation is not known for longer.
+    if expires_at - begins_at > MAX_TOKEN_LIFETIME_SECONDS:
+        days = MAX_TOKEN_LIFETIME_SECONDS // 86_400
+        raise InvalidToken(f"The token is valid for longer than {days} days.")
+    credential = Credential(token_id, issued_at)
+    return Verified(replace(mapping.principal(claims), credential=credential), expires_at)
 
 
 def _unverified_issuer(token: str) -> str:

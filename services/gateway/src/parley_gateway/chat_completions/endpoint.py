@@ -1,6 +1,6 @@
 """Chat completions: OpenAI's API, with a session when the request names one."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from parley_gateway.schemas.fields import UUID_PATTERN
 
 SESSION_HEADER = "Parley-Session-Id"
 _IN_METADATA = "metadata.session_id"
+AdmitCompletion = Callable[[str, Caller, Scope], Awaitable[None]]
 
 
 class ChatCompletions:
@@ -28,9 +29,12 @@ class ChatCompletions:
         with_session: SessionCompletion,
         stateless: StatelessCompletion,
         parameters: ParameterSupport,
+        admit: AdmitCompletion,
     ) -> None:
+        """`admit` refuses a completion without a session that is beyond a limit of the caller."""
         self._streams, self._parameters = streams, parameters
         self._with_session, self._stateless = with_session, stateless
+        self._admit = admit
 
     def create(
         self,
@@ -45,7 +49,7 @@ class ChatCompletions:
         if session_id is None:
             body = self._parameters.upstream_body(request)
             stream = bool(request.stream)
-            return ASGIResponse(partial(self._send_stateless, body, stream, caller))
+            return ASGIResponse(partial(self._send_stateless, body, request.model, stream, caller))
         command = self._with_session.to_command(
             request,
             self._parameters.turn_parameters(request),
@@ -58,13 +62,15 @@ class ChatCompletions:
     async def _send_stateless(
         self,
         body: bytes,
+        model: str,
         stream: bool,
         caller: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal, "openai") as stop:
+        async with self._streams.slot(caller.principal, "openai") as stop:
+            await self._admit(model, caller, scope)
             await self._stateless.send_response(body, stream, caller, scope, receive, send, stop)
 
     async def _send_with_session(
@@ -79,9 +85,9 @@ class ChatCompletions:
         send: Send,
     ) -> None:
         # Take the slot before the commit: an accepted message must also be answered.
-        with self._streams.slot(caller.principal, "openai") as stop:
+        async with self._streams.slot(caller.principal, "openai") as stop:
             completion = await self._with_session.open(
-                session_id, command, request, caller, key_headers
+                session_id, command, request, caller, key_headers, scope
             )
             await completion.send_response(scope, receive, send, stop)
 

@@ -1,6 +1,5 @@
 """Chat completion with a session: its new messages open a turn, whose reply is returned."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -19,6 +18,7 @@ from parley_gateway.chat_completions.new_messages import new_texts
 from parley_gateway.chat_completions.responses import to_completion
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
 from parley_gateway.http.sse_response import SSEResponse
+from parley_gateway.http.stream_limiter import Stop
 from parley_gateway.turns.event_relay import TurnEventRelay
 from parley_gateway.turns.json_response import TurnResponse, TurnStillRunning
 from parley_gateway.turns.open_turn import TurnOpener
@@ -53,10 +53,13 @@ class SessionCompletion:
         request: CreateChatCompletion,
         caller: Caller,
         key_headers: dict[str, str],
+        scope: Scope,
     ) -> "OpenedCompletion":
         """Commits the command. Raises NotFound, before committing, for an unknown model."""
         await self._models.find(request.model, caller)
-        events = await self._opener.open(session_id, "messages", command, caller, key_headers)
+        events = await self._opener.open(
+            session_id, "messages", command, caller, key_headers, scope
+        )
         return OpenedCompletion(events, request, self._reply_timeout_seconds)
 
 
@@ -71,9 +74,7 @@ class OpenedCompletion:
             "parley-turn-id": str(events.turn.id),
         }
 
-    async def send_response(
-        self, scope: Scope, receive: Receive, send: Send, stop: asyncio.Future[None]
-    ) -> None:
+    async def send_response(self, scope: Scope, receive: Receive, send: Send, stop: Stop) -> None:
         if self._request.stream:
             await self._stream(receive, send, stop)
             return
@@ -84,7 +85,7 @@ class OpenedCompletion:
             raise
         await response(scope, receive, send)
 
-    async def _whole_response(self, receive: Receive, stop: asyncio.Future[None]) -> Response:
+    async def _whole_response(self, receive: Receive, stop: Stop) -> Response:
         waiting = TurnResponse(
             self._events,
             reply_timeout_seconds=self._reply_timeout_seconds,
@@ -97,7 +98,7 @@ class OpenedCompletion:
         body = to_completion(turn, self._request.model).to_json()
         return Response(body, headers=self._headers, media_type="application/json")
 
-    async def _stream(self, receive: Receive, send: Send, stop: asyncio.Future[None]) -> None:
+    async def _stream(self, receive: Receive, send: Send, stop: Stop) -> None:
         response = SSEResponse(
             handed_over=self._events.handed_over,
             handover_timeout_seconds=self._events.handover_timeout_seconds,
@@ -109,7 +110,9 @@ class OpenedCompletion:
             stop,
             headers=self._headers,
             # OpenAI clients mistake a stream that just ends for a whole reply.
-            last_event_when_stopping=lambda: error_event(TurnStillRunning(can_repeat=True)),
+            last_event_when_stopping=lambda error: error_event(
+                error or TurnStillRunning(can_repeat=True)
+            ),
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:

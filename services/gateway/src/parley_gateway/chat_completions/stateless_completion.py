@@ -14,6 +14,7 @@ from parley_core.http.service_client import ServiceClient
 from parley_core.streaming.sse import EventTooLarge, SSEFramer
 from parley_gateway.chat_completions.errors import error_event
 from parley_gateway.http.sse_response import SSEResponse
+from parley_gateway.http.stream_limiter import Stop
 
 _PATH = "/completions"
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -44,7 +45,7 @@ class StatelessCompletion:
         scope: Scope,
         receive: Receive,
         send: Send,
-        stop: asyncio.Future[None],
+        stop: Stop,
     ) -> None:
         if not stream:
             response = await self._whole_response(body, caller, receive, stop)
@@ -56,11 +57,11 @@ class StatelessCompletion:
             receive,
             send,
             stop,
-            last_event_when_stopping=lambda: error_event(_shutting_down()),
+            last_event_when_stopping=lambda error: error_event(error or _shutting_down()),
         )
 
     async def _whole_response(
-        self, body: bytes, caller: Caller, receive: Receive, stop: asyncio.Future[None]
+        self, body: bytes, caller: Caller, receive: Receive, stop: Stop
     ) -> Response:
         call = self._inference.call(
             "POST",
@@ -77,6 +78,8 @@ class StatelessCompletion:
         )
         if reason == "timed_out":
             raise CompletionTimedOut
+        if reason == "stopping" and (error := stop.result()) is not None:
+            raise error
         if reason != "done":
             raise _shutting_down()  # Or the client has disconnected, and nobody reads this.
         return Response(calling.result().body, media_type="application/json")

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
+from parley_core.auth.principal import Principal
 from parley_core.http.errors import REQUEST_ID
 from parley_core.http.protocol.early_responses import Respond
 from parley_gateway.auth.token_cache import VerifiedTokenCache
@@ -55,10 +56,14 @@ class EarlyPages:
         tokens: VerifiedTokenCache,
         versions: Callable[[], VersionLookup],
         record_hit: Callable[[float], None],
+        is_limited: Callable[[Principal], bool],
     ) -> None:
-        """`record_hit` is called with the duration of each response, in seconds."""
+        """`record_hit` is called with the duration of each response, in seconds.
+
+        Requests of a person who `is_limited` are counted first, so none is answered here.
+        """
         self._pages, self._tokens, self._versions = pages, tokens, versions
-        self._record_hit = record_hit
+        self._record_hit, self._is_limited = record_hit, is_limited
         # By digest, so that a memory dump contains no usable token.
         self._requests: LRUCache[bytes, RememberedRequest] = LRUCache(
             MAX_REMEMBERED_BYTES, getsizeof=_memory_bytes
@@ -74,7 +79,7 @@ class EarlyPages:
         if remembered is None:
             return False
         verified = self._tokens.find(remembered.token_digest)
-        if verified is None:
+        if verified is None or self._is_limited(verified.principal):
             return False
         page = self._pages.get((verified.owner, remembered.path, remembered.query))
         if page is None:

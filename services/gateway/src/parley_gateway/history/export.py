@@ -59,24 +59,26 @@ class Exporter:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal, "export") as stop:
-            async with self._history.stream(
+        async with (
+            self._streams.slot(caller.principal, "export") as stop,
+            self._history.stream(
                 "GET",
                 path,
                 principal=caller.principal,
                 request_id=caller.request_id,
                 idle_timeout=self._idle_timeout_seconds,
-            ) as upstream:
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-                if scope["method"] == "HEAD":
-                    await send(_END)
-                    return
-                relay = asyncio.create_task(_relay(upstream, send))
-                reason = await RequestLifetime(receive, stop, no_handover()).supervise(
-                    relay, handover_timeout=0
-                )
-                if reason == "done" and relay.result():
-                    await send(_END)
+            ) as upstream,
+        ):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if scope["method"] == "HEAD":
+                await send(_END)
+                return
+            relay = asyncio.create_task(_relay(upstream, send))
+            reason = await RequestLifetime(receive, stop, no_handover()).supervise(
+                relay, handover_timeout=0
+            )
+            if reason == "done" and relay.result():
+                await send(_END)
 
 
 async def _relay(upstream: aiohttp.StreamReader, send: Send) -> bool:

@@ -15,6 +15,7 @@ from parley_core.http.service_client import ServiceError, ServiceResponse
 from parley_gateway.history.conditional_get import page_response, parse_page
 from parley_gateway.history.large_pages import LargePages
 from parley_gateway.history.page_cache import Key, Page, PageCache
+from parley_gateway.history.read_slots import ReadSlots
 from parley_gateway.history.version_lookup import VersionLookup
 from parley_gateway.http.forwarding import Forwarder, passthrough_response
 from parley_gateway.http.upstreams import Upstreams
@@ -32,7 +33,7 @@ class HistoryReader:
         self._forwarder, self._upstreams = forwarder, upstreams
         self._pages, self._versions = pages, versions
         self._reads: dict[Key, asyncio.Event] = {}
-        self._large_pages = LargePages()
+        self._read_slots, self._large_pages = ReadSlots(), LargePages()
 
     async def read_page(
         self,
@@ -95,9 +96,10 @@ class HistoryReader:
         parameters = query.to_query()
         if not _is_of_the_past(query, version):
             parameters["min_version"] = str(version)
-        response = await self._forwarder.call(
-            self._upstreams.history, "GET", f"/history/{session_id}", caller, query=parameters
-        )
+        async with self._read_slots.slot(caller.principal):
+            response = await self._forwarder.call(
+                self._upstreams.history, "GET", f"/history/{session_id}", caller, query=parameters
+            )
         page = parse_page(session_id, response.body, response.headers.get("etag"))
         if page is not None:
             self._pages.put(key, page)

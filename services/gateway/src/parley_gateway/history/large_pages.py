@@ -10,7 +10,9 @@ from parley_core.http.person_limit import PersonLimit
 from parley_gateway.history.page_cache import MAX_ENTRY_BYTES
 from parley_gateway.http.asgi_response import ASGIResponse
 
-# A page has at most 4 MiB of messages. Clients that read slowly, or not at all, keep it in memory.
+# A page has at most 4 MiB of messages as they are stored, which is encrypted JSON: escapes count.
+# Other fields add less than a kilobyte a message, and a page has 100. Clients that read slowly, or
+# not at all, keep it in memory. `ReadSlots` bounds the pages that are not yet responses.
 MAX_LARGE_PAGES, MAX_PERSON_SHARE = 64, 0.2
 _PIECE_BYTES = 64 * 1024
 

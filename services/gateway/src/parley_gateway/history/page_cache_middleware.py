@@ -13,12 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parley_core.http.errors import REQUEST_ID, ParleyError
 from parley_core.http.protocol.early_responses import REQUEST
 from parley_core.http.request_observer import log_request
+from parley_core.limits.refusals import LimitExceeded
 from parley_core.process.request_metrics import RequestMetrics
 from parley_gateway.auth.token_cache import VerifiedTokenCache, token_digest
 from parley_gateway.history.conditional_get import page_messages
 from parley_gateway.history.early_pages import PATH, EarlyPages, RememberedRequest
 from parley_gateway.history.page_cache import Page, PageCache
 from parley_gateway.history.version_lookup import VersionLookup
+from parley_gateway.limits.limit_headers import set_limit_headers
+from parley_gateway.limits.request_limits import RequestLimits
 
 ROUTE = "/v1/history/{session_id}"
 # Of the requests that are served from the cache, one in so many has a log line.
@@ -41,11 +44,14 @@ class PageCacheMiddleware:
         tokens: VerifiedTokenCache,
         versions: Callable[[], VersionLookup],
         metrics: RequestMetrics,
+        limits: RequestLimits,
     ) -> None:
         """`versions` is called once the application has started."""
         self._app, self.cache, self._tokens = app, pages, tokens
-        self._versions, self._metrics = versions, metrics
-        self.early_pages = EarlyPages(pages, tokens, versions, self._record_hit)
+        self._versions, self._metrics, self._limits = versions, metrics, limits
+        self.early_pages = EarlyPages(
+            pages, tokens, versions, self._record_hit, limits.limits_requests
+        )
         self.lookups: dict[Literal["hit", "miss", "stale"], int] = {"hit": 0, "miss": 0, "stale": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,6 +88,10 @@ class PageCacheMiddleware:
         if page is None or not await self._is_current(page):
             self.lookups["miss" if page is None else "stale"] += 1
             return None
+        try:
+            set_limit_headers(scope, await self._limits.count_request(verified.principal))
+        except LimitExceeded:
+            return None  # The application responds with it: until the minute ends, nothing changes.
         request = scope.get("extensions", {}).get(REQUEST)
         if is_ordinary and request is not None:
             digest, path, query = (

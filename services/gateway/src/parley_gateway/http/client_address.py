@@ -32,6 +32,13 @@ class ClientAddresses:
             address = forwarded
         return address
 
+    def client_of(self, scope: Scope) -> str | None:
+        """As `address_of`; None for a trusted proxy, too, behind which there are many clients."""
+        address = self.address_of(scope)
+        if address is not None and is_within(address, self._trusted_proxies):
+            return None
+        return address
+
 
 def _forwarded_for(scope: Scope) -> Iterator[str]:
     """The addresses that proxies added, the last one first, up to the first that is none."""

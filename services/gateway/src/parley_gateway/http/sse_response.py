@@ -7,8 +7,9 @@ from contextlib import aclosing
 from starlette.types import Receive, Send
 
 from parley_contracts import turn_sse as sse
-from parley_core.http.errors import Unavailable
+from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.request_lifetime import RequestLifetime
+from parley_gateway.http.stream_limiter import Stop
 
 HEARTBEAT_SECONDS: float = sse.HEARTBEAT_SECONDS
 
@@ -30,10 +31,10 @@ class SSEResponse:
         batches: AsyncGenerator[bytes, None],
         receive: Receive,
         send: Send,
-        stop: asyncio.Future[None],
+        stop: Stop,
         *,
         headers: Mapping[str, str] | None = None,
-        last_event_when_stopping: Callable[[], bytes] = bytes,
+        last_event_when_stopping: Callable[[ParleyError | None], bytes] = lambda _: b"",
     ) -> None:
         start = response_start(sse.HEADERS | dict(headers or {}))
         relay = asyncio.create_task(self._relay(batches, send, start))
@@ -46,9 +47,12 @@ class SSEResponse:
         if reason == "done":
             relay.result()
         elif reason == "stopping":
+            error = stop.result()
             if not self._has_started:
-                raise Unavailable("The server is shutting down. Please retry.", code="gateway_busy")
-            last = last_event_when_stopping()
+                raise error or Unavailable(
+                    "The server is shutting down. Please retry.", code="gateway_busy"
+                )
+            last = last_event_when_stopping(error)
         if reason in ("done", "stopping"):
             await send({"type": "http.response.body", "body": last})
         # A slow client would not receive a last write either: the server closes the connection.

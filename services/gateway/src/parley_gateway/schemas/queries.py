@@ -85,6 +85,11 @@ class AssistantsQuery(ListQuery):
     )
 
 
+class RevocationsQuery(QueryModel):
+    limit: QueryNumber = Field(20, ge=1, le=100)
+    after: Id | None = Field(None, description="The last revocation of the previous page.")
+
+
 class ExportQuery(QueryModel):
     format: Literal["json", "markdown"] = "json"
 

@@ -17,8 +17,10 @@ from parley_contracts.session_api.limits import (
     MAX_MESSAGE_BYTES,
     MAX_NAMED_RECORDS,
     MAX_REPLY_BYTES,
+    MAX_REVOCATION_TARGET_LENGTH,
 )
 from parley_contracts.session_api.turns import OnOpenTurn
+from parley_events.api_key import RevocationKind
 from parley_gateway.schemas.fields import (
     ASSISTANT_ID_REGEX,
     AssistantId,
@@ -222,6 +224,22 @@ class CreateApiKey(RequestModel):
     )
     expires_at: Instant | None = Field(
         None, description="Within 10 years. Default: when it is revoked."
+    )
+
+
+class RevokeTokens(RequestModel):
+    kind: RevocationKind = Field(
+        description="One token, or all that were issued to a user or in the tenant until now."
+    )
+    target: Name = Field(
+        max_length=MAX_REVOCATION_TARGET_LENGTH,
+        description="The `jti` of the token, the user, or the tenant, which is your own.",
+        examples=["staff:ada"],
+    )
+    expires_at: Instant | None = Field(
+        None,
+        description="The expiry of a single token, until which its revocation is kept. Default: "
+        "in 366 days, which no token outlives.",
     )
 
 

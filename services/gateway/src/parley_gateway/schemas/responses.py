@@ -1,4 +1,4 @@
-"""Response and event models of the OpenAPI document; most responses pass through as bytes."""
+"""Response models of the OpenAPI document; most responses pass through as bytes."""
 
 from datetime import date
 from typing import Any, Literal
@@ -12,9 +12,10 @@ from parley_contracts.api_models import (
     ErrorShape,
     Message,
     Page,
+    Revocation,
     SessionShape,
     Shape,
-    UsageShape,
+    Time,
 )
 
 
@@ -179,6 +180,12 @@ class ApiKeyList(Page[ApiKey]):
     last_id: UUID | None = None
 
 
+class RevocationPage(Page[Revocation]):
+    data: list[Revocation]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
 class Model(Shape):
     object: Literal["model"] = "model"
     id: str
@@ -229,6 +236,29 @@ class ClientConfig(Shape):
     build: str | None
 
 
+class LimitStanding(Shape):
+    """`used` may exceed `limit`: tokens count once a reply has ended.
+
+    It counts what one person does, or all people of a `tenant` together; with an `api_key` or a
+    `model` these alone. `resets_at` is null for a number at once.
+    """
+
+    object: Literal["limit"] = "limit"
+    name: str
+    per: Literal["person", "tenant"]
+    limit: int
+    used: int
+    remaining: int
+    resets_at: Time | None
+    api_key: str | None
+    model: str | None
+
+
+class LimitList(Shape):
+    object: Literal["limits"] = "limits"
+    data: list[LimitStanding]
+
+
 class Health(Shape):
     status: Literal["ok"] = "ok"
 
@@ -236,43 +266,3 @@ class Health(Shape):
 class NotReady(Shape):
     status: Literal["unavailable", "stopping"]
     missing: list[Literal["session", "inference", "history"]]
-
-
-class TurnStarted(Shape):
-    """The first event, `id: 0`: the message is committed.
-
-    `stream_url` is a path on the same host that streams this turn without an Authorization header
-    for 15 minutes.
-    """
-
-    type: Literal["turn.started"]
-    sequence_number: int
-    session_id: UUID
-    turn_id: UUID
-    message_id: UUID
-    reply_id: UUID
-    version: int
-    stream_url: str
-
-
-class ReplyDelta(Shape):
-    """`sequence_number` is the number of code points of the reply up to the end of this `delta`."""
-
-    type: Literal["reply.delta"]
-    sequence_number: int
-    delta: str
-
-
-class ReplyEnded(Shape):
-    """The last event, `id: end`: the reply is committed. `error` is the reason of a failed reply.
-
-    A client that has received more than `sequence_number` code points truncates to that length.
-    """
-
-    type: Literal["reply.completed", "reply.failed", "reply.cancelled"]
-    sequence_number: int
-    turn_id: UUID
-    message: Message
-    version: int
-    usage: UsageShape | None = None
-    error: ErrorShape | None = None

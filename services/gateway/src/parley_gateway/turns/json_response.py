@@ -8,6 +8,7 @@ from starlette.types import Receive
 from parley_contracts.api_models import Turn
 from parley_core.http.errors import NotFound, ParleyError
 from parley_core.http.request_lifetime import RequestLifetime
+from parley_gateway.http.stream_limiter import Stop
 from parley_gateway.turns.event_relay import TurnEventRelay
 
 
@@ -30,14 +31,19 @@ class TurnResponse:
         self._events, self._can_repeat = events, can_repeat
         self._reply_timeout_seconds = reply_timeout_seconds
 
-    async def wait_until_ended(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
-        """The ended turn. Raises TurnStillRunning, or NotFound when its session was erased."""
+    async def wait_until_ended(self, receive: Receive, stop: Stop) -> Turn:
+        """The ended turn.
+
+        Raises TurnStillRunning, NotFound when its session was erased, or the error of `stop`.
+        """
         waiting = asyncio.create_task(self._ended_turn())
         reason = await RequestLifetime(receive, stop, self._events.handed_over).supervise(
             waiting,
             timeout=self._reply_timeout_seconds,
             handover_timeout=self._events.handover_timeout_seconds,
         )
+        if reason == "stopping" and (error := stop.result()) is not None:
+            raise error
         turn = waiting.result() if reason == "done" else None
         if turn is None and self._events.session_erased:
             raise NotFound("There is no such session.", code="session_not_found")
@@ -45,7 +51,7 @@ class TurnResponse:
             raise TurnStillRunning(can_repeat=self._can_repeat)
         return turn
 
-    async def wait_until_handed_over(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
+    async def wait_until_handed_over(self, receive: Receive, stop: Stop) -> Turn:
         """The submitted turn, once inference has it or has not accepted it in time."""
         waiting = asyncio.create_task(self._ended_turn())
         await RequestLifetime(receive, stop, self._events.handed_over).supervise(

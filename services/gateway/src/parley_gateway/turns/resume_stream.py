@@ -15,7 +15,9 @@ from parley_contracts import turn_sse as sse
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
 from parley_gateway.auth.authenticator import Authenticator, caller_of
-from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.auth.invalid_token import InvalidToken
+from parley_gateway.auth.revocation_list import RevocationList
+from parley_gateway.auth.stream_tickets import InvalidTicket, StreamTickets
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import TurnId
@@ -39,8 +41,11 @@ class TicketAuthenticator:
     With a ticket no header counts: a proxy may add its own Authorization header.
     """
 
-    def __init__(self, authenticate: Authenticator, tickets: StreamTickets) -> None:
+    def __init__(
+        self, authenticate: Authenticator, tickets: StreamTickets, revocations: RevocationList
+    ) -> None:
         self._authenticate, self._tickets = authenticate, tickets
+        self._revocations = revocations
 
     async def __call__(
         self,
@@ -53,7 +58,12 @@ class TicketAuthenticator:
         ticket = request.query_params.get("ticket")
         if ticket is None:
             return await self._authenticate(request)
-        return caller_of(request, self._tickets.verify(ticket, turn_id))
+        principal = self._tickets.verify(ticket, turn_id)
+        try:
+            self._revocations.check(principal)
+        except InvalidToken:
+            raise InvalidTicket("The token that the ticket was made with was revoked.") from None
+        return caller_of(request, principal)
 
 
 async def last_event_id(
@@ -111,7 +121,7 @@ class StreamResumer:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal, "sse") as stop:
+        async with self._streams.slot(caller.principal, "sse") as stop:
             response = await self._forwarder.call(
                 self._upstreams.session, "GET", f"/turns/{turn_id}", caller
             )

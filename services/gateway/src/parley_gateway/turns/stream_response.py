@@ -9,6 +9,7 @@ from starlette.types import Receive, Send
 from parley_contracts import turn_sse as sse
 from parley_core.runtime.backoff import backoff_delay
 from parley_gateway.http.sse_response import SSEResponse
+from parley_gateway.http.stream_limiter import Stop
 from parley_gateway.turns.event_relay import TurnEventRelay
 
 # Event loop iterations until the call to inference is sent; work done before its response arrives
@@ -32,7 +33,7 @@ class TurnStreamResponse:
         )
 
     async def send_events(
-        self, receive: Receive, send: Send, stop: asyncio.Future[None], *, resumes: bool = False
+        self, receive: Receive, send: Send, stop: Stop, *, resumes: bool = False
     ) -> None:
         """A stream that `resumes` does not begin with `turn.started`."""
         await self._response.send_batches(self._with_retry(resumes), receive, send, stop)

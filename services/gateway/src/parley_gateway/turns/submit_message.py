@@ -60,9 +60,9 @@ class MessageSubmitter:
         send: Send,
     ) -> None:
         # Take the slot before the commit: an accepted message must also be answered.
-        with self._streams.slot(caller.principal, "sse" if body.stream else "json") as stop:
+        async with self._streams.slot(caller.principal, "sse" if body.stream else "json") as stop:
             events = await self._opener.open(
-                session_id, command, body.to_command(), caller, headers
+                session_id, command, body.to_command(), caller, headers, scope
             )
             if body.stream:
                 await TurnStreamResponse(events).send_events(receive, send, stop)

@@ -1,5 +1,6 @@
 """Several issuers in one file: who is who, which tokens are refused, and changes of the file."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -166,27 +167,52 @@ async def test_one_unavailable_issuer_refuses_no_user_of_another(
     assert unavailable == (503, "keys_unavailable", None)
 
 
+@pytest.fixture
+def reloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Gateway, str], float]:
+    """The number of reloads with an outcome; a gateway notices changes of its file at once."""
+    monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setenv("PARLEY_OIDC_ISSUERS", str(tmp_path / "issuers.yaml"))
+    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
+    for name in ("SESSION", "INFERENCE", "HISTORY"):
+        monkeypatch.setenv(f"PARLEY_{name}_URL", "http://127.0.0.1:9")
+
+    def reloads(gateway: Gateway, outcome: str) -> float:
+        labels = {"outcome": outcome}
+        registry = gateway.app.monitor.registry
+        return registry.get_sample_value("parley_config_reloads_total", labels) or 0
+
+    return reloads
+
+
+async def test_a_token_of_an_issuer_that_is_removed_while_its_keys_are_fetched_is_refused(
+    start: Start, issuer: Issuer, tmp_path: Path, reloads: Callable[[Gateway, str], float]
+) -> None:
+    issuer.keys = [published(RSA, "old")]
+    path = issuer.write_file(tmp_path)
+    gateway = await start(jwt={"issuers": path}, constants=QUICKLY)
+    await eventually(lambda: gateway.app.monitor.state.ready)
+    issuer.keys = [published(EC, "new")]
+    issuer.before_answer.clear()
+    fetches = issuer.fetches
+    request = asyncio.create_task(refusal(gateway, signed(EC, "new")))
+    await eventually(lambda: issuer.fetches > fetches)
+    write_issuers(path, issuer.entry(name="other", issuer=OTHER))
+    await eventually(lambda: reloads(gateway, "ok") == 1)
+    issuer.before_answer.set()
+    assert await request == REFUSED
+
+
 async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(
     start: Start,
     issuer: Issuer,
     session: FakeSessionService,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    reloads: Callable[[Gateway, str], float],
 ) -> None:
-    monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
     issuer.keys = [published(RSA, "r")]
     path = issuer.write_file(tmp_path)
-    monkeypatch.setenv("PARLEY_OIDC_ISSUERS", str(path))
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
-    for name in ("SESSION", "INFERENCE", "HISTORY"):
-        monkeypatch.setenv(f"PARLEY_{name}_URL", "http://127.0.0.1:9")
     gateway = await start(jwt={"issuers": path}, constants=QUICKLY)
     registry = gateway.app.monitor.registry
-
-    def reloads(outcome: str) -> float:
-        value = registry.get_sample_value("parley_config_reloads_total", {"outcome": outcome})
-        return value or 0
-
     bearer, theirs = signed(RSA, "r"), signed(RSA, "r", iss=OTHER)
     assert (await principal(gateway, session, bearer)).tenant == "default"
     assert await refusal(gateway, theirs) == REFUSED
@@ -195,16 +221,16 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(
     write_issuers(
         path, issuer.entry(tenant="acme"), issuer.entry(name="other", issuer=OTHER, jwks_url=OTHER)
     )
-    await eventually(lambda: reloads("ok") == 1)
+    await eventually(lambda: reloads(gateway, "ok") == 1)
     assert (await principal(gateway, session, bearer)).tenant == "acme"
 
     path.write_text('{"issuers": [{}]}')
-    await eventually(lambda: reloads("failed") == 1)
+    await eventually(lambda: reloads(gateway, "failed") == 1)
     assert registry.get_sample_value("parley_config_reload_failed") == 1
     assert (await principal(gateway, session, bearer)).tenant == "acme"
 
     write_issuers(path, issuer.entry(issuer=OTHER))
-    await eventually(lambda: reloads("ok") == 2)
+    await eventually(lambda: reloads(gateway, "ok") == 2)
     assert await refusal(gateway, bearer) == REFUSED
     assert [*gateway.app.monitor.status()["token_issuers"]] == ["staff"]
 

@@ -23,6 +23,10 @@ from gateway_fakes.issuer import (
     signed,
 )
 
+from parley_gateway.auth.oidc.jwks_client import JWKSClient, KeySource
+from parley_testing.eventually import eventually
+from parley_testing.serving import client_session
+
 RSA, OTHER_RSA, EC = rsa_key("one"), rsa_key("two"), elliptic_key("one")
 
 
@@ -198,6 +202,21 @@ async def test_a_fetch_from_an_unresponsive_issuer_times_out(
             jwks_url="http://{}:{}/keys".format(*silent.getsockname()),
         )
         assert await ask(gateway, signed(RSA, "r")) == (503, "keys_unavailable")
+
+
+async def test_a_fetch_that_runs_ends_with_the_gateway() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = "http://{}:{}/keys".format(*silent.getsockname())
+        source = KeySource(ISSUER, address, "", frozenset({"RS256"}), None, 60)
+        before = asyncio.all_tasks()
+        async with client_session() as http:
+            client = JWKSClient(http, source)
+            find = asyncio.create_task(client.find("r", "RS256"))
+            await eventually(lambda: len(asyncio.all_tasks() - before) > 1)
+            find.cancel()
+            await client.close()
+            await asyncio.gather(find, return_exceptions=True)
+            assert asyncio.all_tasks() == before
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])

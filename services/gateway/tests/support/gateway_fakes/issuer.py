@@ -3,6 +3,7 @@
 JSON is YAML, so the files of issuers are written as JSON.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -74,6 +75,8 @@ class Issuer:
         self.metadata: dict[str, Any] = {}
         self.status = 200
         self.fetches = 0
+        self.before_answer = asyncio.Event()
+        self.before_answer.set()
 
     @classmethod
     @asynccontextmanager
@@ -97,6 +100,7 @@ class Issuer:
 
     async def _publish(self, _: web.Request) -> web.Response:
         self.fetches += 1
+        await self.before_answer.wait()
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
         return web.Response(body=body, status=self.status)
 

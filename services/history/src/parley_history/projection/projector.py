@@ -157,7 +157,6 @@ class Projector:
             await self._back_off(f"{error} {_LOST_RECORDS_REMEDY}")
         except PositionConflict:
             log.info("another projector moved the positions; reading them again")
-            self._unprojected.clear()
             self._must_seek = True
         except LogError as error:
             self._observer.on_log_result(False)
@@ -188,18 +187,8 @@ class Projector:
                 times.append(each.event.time)
                 # Not replaced: after a failure, the age of the first one grows.
                 self._unprojected.setdefault(each.partition, each.event.time)
-        with batch_span(
-            f"process {self._topic}",
-            "consumer",
-            {
-                "messaging.system": "kafka",
-                "messaging.operation.type": "process",
-                "messaging.operation.name": "process",
-                "messaging.destination.name": self._topic,
-                "messaging.batch.message_count": len(incoming),
-            },
-            (each.event.traceparent for each in incoming if isinstance(each.event, Event)),
-        ):
+        creators = (each.event.traceparent for each in incoming if isinstance(each.event, Event))
+        with batch_span("process", self._topic, len(incoming), creators):
             parked = await self._read_model.apply(incoming, updates)
         self._observer.on_database_result(True)
         for partition in ends:
@@ -214,6 +203,9 @@ class Projector:
 
     async def _positions_of(self, partitions: Sequence[int]) -> Mapping[int, int]:
         positions = await self._read_model.positions_of(partitions)
+        # What was read before may be projected by now, by another projector; else it is read again.
+        for partition in partitions:
+            self._unprojected.pop(partition, None)
         self._next |= positions
         return positions
 

@@ -19,6 +19,13 @@ class DatabaseSettings(SettingsGroup):
     url: DatabaseUrl = Field(
         description="a URL such as postgresql://user:password@host/parley_history"
     )
+    pooler_url: DatabaseUrl | None = Field(
+        default=None,
+        description=(
+            "the URL of the same database through a pooler in transaction mode, such as PgBouncer; "
+            "unset: requests connect directly, as everything else always does"
+        ),
+    )
     timeout_seconds: Seconds = Field(
         default=5,
         description="the seconds that connecting or a statement may take, over 0 and up to 86400",

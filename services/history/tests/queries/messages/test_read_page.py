@@ -208,6 +208,17 @@ async def test_an_erased_session_reads_as_unknown(
     assert (await history.read(story.id)).error == (404, "session_not_found", None)
 
 
+async def test_long_messages_are_in_their_place_among_short_ones(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
+    story = Story()
+    texts = ["first", "x" * 100_000, "third", "", "y" * 100_000]
+    for text in texts:
+        story.submit(text)
+    await project_story(story)
+    assert (await history.read(story.id, order="asc")).contents == texts
+
+
 @pytest.mark.parametrize("branched", [False, True])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_a_page_of_long_messages_ends_before_four_mebibytes(

@@ -111,6 +111,7 @@ async def serve_history(
     dsn: str,
     session_url: str,
     *,
+    pooler_url: str | None = None,
     wait_seconds: float = 0.3,
     max_waiters: int = 500,
     max_exports: int = 20,
@@ -119,7 +120,7 @@ async def serve_history(
     indexer_enabled: bool = False,
 ) -> AsyncIterator[HistoryClient]:
     settings = ServeSettings(
-        database=database_settings(dsn),
+        database=database_settings(dsn, pooler_url),
         internal_secret=InternalSecret.parse(SECRET),
         session_url=session_url,
         projection_wait=ProjectionWaitSettings(

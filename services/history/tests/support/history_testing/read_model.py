@@ -22,8 +22,8 @@ MAX_DEFERRED = 5
 PARTITION = 3
 
 
-def database_settings(dsn: str) -> DatabaseSettings:
-    return DatabaseSettings(url=dsn)
+def database_settings(dsn: str, pooler_url: str | None = None) -> DatabaseSettings:
+    return DatabaseSettings(url=dsn, pooler_url=pooler_url)
 
 
 @dataclass

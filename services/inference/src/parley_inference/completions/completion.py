@@ -19,11 +19,8 @@ from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.models.outcome import usage_from
 from parley_inference.models.retry_policy import OnFallback
 from parley_inference.models.wire.chunk_parser import TokenCounts
+from parley_inference.models.wire.stream_attempt import ClientDisconnected
 from parley_inference.session.usage_record import Status, UsageRecord
-
-
-class ClientDisconnected(Exception):
-    """The client no longer reads the response."""
 
 
 class Completion(ABC):

@@ -11,7 +11,7 @@ from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import error_body
 from parley_core.runtime.background_tasks import background_tasks
-from parley_inference.completions.completion import ClientDisconnected, Completion
+from parley_inference.completions.completion import Completion
 from parley_inference.completions.errors import UpstreamErrorResponse
 from parley_inference.completions.event_rewriter import CompletionChunkParser, without_role
 from parley_inference.completions.request import CompletionRequest
@@ -19,6 +19,7 @@ from parley_inference.models.model_catalogue import Model
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.models.retry_policy import OnFallback
 from parley_inference.models.wire.chunk_parser import ParsedChunk
+from parley_inference.models.wire.stream_attempt import ClientDisconnected
 
 # Until then, a failure is an HTTP status. Most model servers refuse a request within a second; a
 # client that waits for a slow model needs the head of the response, or gives up (ADR 28).

@@ -6,16 +6,14 @@ provider, https://opentelemetry.io/docs/specs/semconv/gen-ai/openai/
 
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from parley_core.runtime.request_context import log_fields
-from parley_core.tracing.spans import NO_SPAN, Span, is_tracing, span
-from parley_inference.models.failures import UpstreamError
+from parley_core.tracing.spans import NO_SPAN, Span, is_tracing, server_attributes, span
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.wire.chunk_parser import ParsedChunk, parse_token_counts
-from parley_inference.models.wire.stream_attempt import OnChunk
+from parley_inference.models.wire.stream_attempt import ClientDisconnected, OnChunk
 
 # Of a name that the model server sent.
 _MAX_NAME_LENGTH = 128
@@ -25,25 +23,18 @@ def chat_span(model: Model) -> Span:
     """A client span `chat {model}`, where a trace is recorded."""
     if not is_tracing():
         return NO_SPAN
-    address = urlsplit(model.base_url)
     attributes: dict[str, str | int] = {
         "gen_ai.operation.name": "chat",
         # The protocol; whose server it is, only the address tells.
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": model.upstream_name,
         "parley.model": model.name,
-        "server.address": address.hostname or "",
+        **server_attributes(model.base_url),
     }
-    if address.port is not None:
-        attributes["server.port"] = address.port
     if (session_id := log_fields().get("session_id")) is not None:
         attributes["gen_ai.conversation.id"] = session_id
-    return span(f"chat {model.upstream_name}", "client", attributes)
-
-
-def record_failure(chat: Span, error: UpstreamError) -> None:
-    if error.code != "cancelled":
-        chat.fail(error.code)
+    name = f"chat {model.upstream_name}"
+    return span(name, "client", attributes, ignored=(ClientDisconnected,))
 
 
 def recorded(on_chunk: OnChunk, chat: Span) -> OnChunk:
@@ -58,8 +49,8 @@ def recorded(on_chunk: OnChunk, chat: Span) -> OnChunk:
             any_chunk = True
             seconds = time.monotonic() - started_at
             chat.set({"gen_ai.response.time_to_first_chunk": seconds})
-        if parsed.model is not None:
-            chat.set({"gen_ai.response.model": parsed.model[:_MAX_NAME_LENGTH]})
+        if parsed.first_chunk is not None:
+            _record_model(chat, parsed.first_chunk)
         if parsed.finish_reason is not None:
             chat.set({"gen_ai.response.finish_reasons": [parsed.finish_reason]})
         if parsed.tokens is not None:
@@ -85,6 +76,15 @@ def record_response(chat: Span, body: bytes) -> None:
         _record_tokens(chat, *tokens)
 
 
+def _record_model(chat: Span, chunk: bytes) -> None:
+    try:
+        model = _MODEL.decode(chunk).model
+    except ValueError:
+        return
+    if model is not None:
+        chat.set({"gen_ai.response.model": model[:_MAX_NAME_LENGTH]})
+
+
 def _record_tokens(chat: Span, prompt: int, completion: int) -> None:
     chat.set({"gen_ai.usage.input_tokens": prompt, "gen_ai.usage.output_tokens": completion})
 
@@ -93,10 +93,14 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Response(msgspec.Struct):
+class _Named(msgspec.Struct):
     model: str | None = None
+
+
+class _Response(_Named):
     choices: list[_Choice] | None = None
     usage: Any = None
 
 
+_MODEL = msgspec.json.Decoder(_Named)
 _RESPONSE = msgspec.json.Decoder(_Response)

@@ -16,7 +16,7 @@ import openai
 from pydantic import Field
 
 from parley_core.tracing.spans import Span
-from parley_inference.models.chat_span import chat_span, record_failure, record_response, recorded
+from parley_inference.models.chat_span import chat_span, record_response, recorded
 from parley_inference.models.failures import UpstreamError, error_for
 from parley_inference.models.model_catalogue import Model, ServerLimits
 from parley_inference.models.model_server import ModelServer
@@ -180,7 +180,7 @@ class OpenAIProvider:
         try:
             return await retry(attempt_with_slot, self._max_attempts, server.count_retry)
         except UpstreamError as error:
-            record_failure(chat, error)
+            chat.fail(error.code)
             raise
 
     @asynccontextmanager

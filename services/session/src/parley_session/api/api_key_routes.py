@@ -13,7 +13,6 @@ from parley_contracts.session_api.api_key_bodies import (
     AuthenticateApiKeysResponse,
     AuthenticatedApiKey,
     CreateApiKeyRequest,
-    RevocationsResponse,
 )
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Forbidden
@@ -58,11 +57,6 @@ def api_key_routes(authenticators: Authenticators, api_keys: ApiKeys) -> Sequenc
         keys = [_authenticated(key) if key else None for key in found]
         return json_response(AuthenticateApiKeysResponse(keys))
 
-    async def read_revocations(request: Request) -> Response:
-        authenticators.gateway(request)
-        revoked, complete = await api_keys.revoked_lately()
-        return json_response(RevocationsResponse([*revoked], complete))
-
     def _person(request: Request) -> Caller:
         """A leaked key must not make others, nor revoke those that replace it."""
         caller = authenticators.gateway(request)
@@ -74,7 +68,6 @@ def api_key_routes(authenticators: Authenticators, api_keys: ApiKeys) -> Sequenc
         return caller
 
     return [
-        Route("/revocations", read_revocations),
         Route("/api-keys/authenticate", authenticate_api_keys, methods=["POST"]),
         Route("/api-keys", list_api_keys),
         Route("/api-keys", create_api_key, methods=["POST"]),
@@ -103,5 +96,6 @@ def _authenticated(key: ApiKeyState) -> AuthenticatedApiKey:
         key.owner,
         definition.scopes,
         definition.models,
+        key.created_at,
         definition.expires_at,
     )

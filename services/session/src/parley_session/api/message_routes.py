@@ -25,7 +25,7 @@ from parley_session.api.request_parsing import (
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.sessions.import_messages import MessageImporter
 from parley_session.application.sessions.update_session import SessionUpdater
-from parley_session.application.turns.submit_message import NewMessages, TurnCommands
+from parley_session.application.turns.submit_message import NewMessages, OpenedTurn, TurnCommands
 from parley_session.domain.session.commands import CompactContext, SuggestTitle
 
 
@@ -54,10 +54,10 @@ def message_routes(
             attach=body.attach,
         )
         session_id = request.path_params["session_id"]
-        turn, is_new = await turn_commands.submit(
+        opened = await turn_commands.submit(
             session_id, new_messages, caller, idempotent_request, body.on_open_turn
         )
-        return model_response(turn, 201 if is_new else 200)
+        return _turn_response(opened)
 
     async def regenerate_reply(request: Request) -> Response:
         caller = authenticators.gateway(request)
@@ -65,14 +65,14 @@ def message_routes(
         idempotent_request = idempotent_request_of(
             request, caller, msgspec.structs.replace(body, on_open_turn="reject")
         )
-        turn, is_new = await turn_commands.regenerate(
+        opened = await turn_commands.regenerate(
             request.path_params["session_id"],
             body.message_id,
             caller,
             idempotent_request,
             body.on_open_turn,
         )
-        return model_response(turn, 201 if is_new else 200)
+        return _turn_response(opened)
 
     async def import_messages(request: Request) -> Response:
         caller = authenticators.gateway(request)
@@ -112,3 +112,9 @@ def message_routes(
         Route(f"{session}/title", suggest_title, methods=["POST"]),
         Route(f"{session}/compaction", compact_context, methods=["POST"]),
     ]
+
+
+def _turn_response(opened: OpenedTurn) -> Response:
+    response = model_response(opened.turn, 201 if opened.is_new else 200)
+    response.headers.update(opened.headers)
+    return response

@@ -32,7 +32,9 @@ from parley_session.storage.keys.api_key_store import ApiKeyStore
 from parley_session.storage.keys.installation_key import InstallationKey
 
 MAX_API_KEYS_PER_PERSON = 100
-"""Bounds what a person can store; concurrent creations may exceed it by their number."""
+"""Counts keys that were revoked within a day as well, because each stays stored and each revocation
+reaches every gateway. Concurrent creations may exceed it by their number.
+"""
 
 _MAX_LIFETIME = timedelta(days=3_653)
 _SECRET_BYTES = 32
@@ -49,8 +51,8 @@ class ApiKeys:
         """The key, what its holder sends, and whether it is new.
 
         The secret of a request with an Idempotency-Key is derived, so that a retry gets it again
-        without its being stored. Raises Forbidden, InvalidRequest, IdempotencyKeyReused, and
-        Conflict for too many keys.
+        without its being stored. Raises Forbidden, InvalidRequest, IdempotencyKeyReused, also once
+        the key is revoked, and Conflict for too many keys.
         """
         self._check(caller.principal, definition)
         metadata = command_metadata_for(caller, self._clock())
@@ -72,12 +74,14 @@ class ApiKeys:
         created = await self._store.find(key_id)
         if created is None:
             raise Conflict(
-                f"A person has at most {MAX_API_KEYS_PER_PERSON} API keys. Revoke one first.",
+                f"A person has at most {MAX_API_KEYS_PER_PERSON} API keys, counting those revoked "
+                "within the last 24 hours. Revoke one, and retry a day after its revocation.",
                 code="api_keys_full",
             )
-        if not is_new and created.definition != definition:
+        if not is_new and (created.revoked or created.definition != definition):
             raise IdempotencyKeyReused(
-                "This Idempotency-Key was used with another body. Use a new key."
+                "This Idempotency-Key was used with another body, or its API key was revoked. Use "
+                "a new Idempotency-Key."
             )
         return created, _credential(key_id, secret), is_new
 

@@ -17,6 +17,7 @@ from parley_core.tracing.spans import current_traceparent, span
 from parley_events.session import Event, ReplyRequested
 from parley_events.values import Actor
 from parley_session.application.idempotency import IdempotentRequest
+from parley_session.application.turns.turn_limits import TurnLimits, refused_as_limit_exceeded
 from parley_session.domain.session.commands import (
     Command,
     ImportMessages,
@@ -26,7 +27,7 @@ from parley_session.domain.session.commands import (
 from parley_session.domain.session.decide import decide
 from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
-from parley_session.storage.append_statement import AppendCondition
+from parley_session.storage.append.append_condition import AppendCondition, WithinLimits
 from parley_session.storage.event_store import EventStore, LoadedSession
 
 MAX_APPEND_ATTEMPTS = 8
@@ -78,18 +79,19 @@ class Admission(Protocol):
 
 
 class CommandExecutor:
-    """Without an `admission` every turn is admitted."""
+    """Without an `admission` every turn that is within the limits is admitted."""
 
     def __init__(
         self,
         store: EventStore,
         admission: Admission | None = None,
+        limits: TurnLimits | None = None,
         *,
         max_attempts: int = MAX_APPEND_ATTEMPTS,
         clock: Clock | None = None,
     ) -> None:
         self._store, self._admission, self._max_attempts = store, admission, max_attempts
-        self._clock = clock or utc_now
+        self._limits, self._clock = limits, clock or utc_now
 
     async def execute(
         self,
@@ -105,7 +107,7 @@ class CommandExecutor:
 
         `preloaded` saves the first load. Raises a DomainError, IdempotencyKeyReused,
         EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
-        admission's refusal of a turn.
+        admission's refusal of a turn, or LimitExceeded.
         """
         for _ in range(self._max_attempts):
             loaded = preloaded or await self._load(session_id)
@@ -119,9 +121,11 @@ class CommandExecutor:
                 return built
             if not isinstance(built, PreparedCommand):
                 built = PreparedCommand(built)
-            with span("append", attributes={"gen_ai.conversation.id": str(session_id)}):
+            with span("append") as appending:
+                if appending.recording:
+                    appending.set({"gen_ai.conversation.id": str(session_id)})
                 metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
-                if result := await self._attempt(loaded, built, metadata, request):
+                if result := await self._attempt(loaded, built, metadata, caller, request):
                     return result
         raise Unavailable("The session is busy. Please retry.", code="session_busy")
 
@@ -152,6 +156,7 @@ class CommandExecutor:
         loaded: LoadedSession | None,
         built: PreparedCommand,
         metadata: CommandMetadata,
+        caller: Caller,
         request: IdempotentRequest | None,
     ) -> CommandResult | None:
         """None if another append was committed first, or if the condition does not hold."""
@@ -164,12 +169,15 @@ class CommandExecutor:
         if not events:
             assert loaded is not None
             return CommandResult(loaded, events)
-        turn_id, session_id = _opened_turn_id(events), events[0].session_id
+        opened, session_id = _opened_turn(events), events[0].session_id
+        turn_id = opened.turn_id if opened else None
         record = request.to_record(key, session_id, turn_id, built.answer) if request else None
-        async with self._admitted(turn_id, metadata.actor):
-            after = await self._store.append(
-                loaded, events, key=key, idempotency_record=record, condition=built.condition
-            )
+        condition = self._within_limits(caller, opened) if opened else built.condition
+        with refused_as_limit_exceeded():
+            async with self._admitted(turn_id, metadata.actor):
+                after = await self._store.append(
+                    loaded, events, key=key, idempotency_record=record, condition=condition
+                )
         return CommandResult(after, events) if after else None
 
     def _admitted(self, turn_id: UUID | None, actor: Actor) -> AbstractAsyncContextManager[None]:
@@ -178,6 +186,12 @@ class CommandExecutor:
         if turn_id is None or self._admission is None:
             return nullcontext()
         return self._admission.admit(turn_id, actor)
+
+    def _within_limits(self, caller: Caller, opened: ReplyRequested) -> WithinLimits | None:
+        """None for a person without limits, whose turns are not counted."""
+        if self._limits is None:
+            return None
+        return self._limits.condition(caller.principal, opened.turn_id, opened.model)
 
 
 def utc_now() -> datetime:
@@ -211,6 +225,6 @@ def _message_count(command: Command) -> int:
             return 1
 
 
-def _opened_turn_id(events: Sequence[Event]) -> UUID | None:
-    turns = (event.data.turn_id for event in events if isinstance(event.data, ReplyRequested))
-    return next(turns, None)
+def _opened_turn(events: Sequence[Event]) -> ReplyRequested | None:
+    requested = (event.data for event in events if isinstance(event.data, ReplyRequested))
+    return next(requested, None)

@@ -11,7 +11,7 @@ from parley_contracts.session_api.limits import MAX_IDEMPOTENCY_KEY_LENGTH
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, fingerprint, open_copy, seal_copy
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
-from parley_session.storage.append_statement import IdempotencyRecord
+from parley_session.storage.append.append_statement import IdempotencyRecord
 
 _ANSWER = "answer"
 # The version and variant bits of a UUID, and their values in a UUIDv8.

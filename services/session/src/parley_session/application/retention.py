@@ -1,4 +1,6 @@
-"""Retention job: erases temporary, deleted and idle sessions as the policies demand."""
+"""Retention job: erases temporary, deleted and idle sessions as the policies demand, and deletes
+expired revocations.
+"""
 
 import asyncio
 import logging
@@ -8,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.auth.caller import Caller
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import service_principal
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.sessions.delete_session import SessionDeletion
@@ -17,6 +19,7 @@ from parley_session.domain.session.commands import EraseReason
 from parley_session.domain.session.errors import LegalHold
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.due_sessions import DueSession, DueSessions, IdleSession
+from parley_session.storage.keys.revocation_store import delete_expired_revocations
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +77,7 @@ class Retention:
             await asyncio.sleep(self._limits.interval_seconds)
 
     async def tick(self) -> int:
-        """Erase due sessions; return how many were erased."""
+        """Erase due sessions and delete expired revocations; return how many were erased."""
         erased: Counter[EraseReason] = Counter()
         try:
             async with self._pool.acquire() as connection, connection.transaction():
@@ -84,6 +87,7 @@ class Retention:
                     self._tick_deadline = asyncio.get_running_loop().time() + _MAX_TICK_SECONDS
                     await self._erase_due(sessions, erased)
                     await self._erase_idle(sessions, erased)
+                    await delete_expired_revocations(connection)
         finally:
             if erased:
                 counts = ", ".join(f"{count} {reason}" for reason, count in sorted(erased.items()))
@@ -128,7 +132,7 @@ class Retention:
         erased: "Counter[EraseReason]",
         unchanged_since: datetime | None = None,
     ) -> None:
-        caller = Caller(Principal("parley", "session"), f"retention-{session_id}")
+        caller = Caller(service_principal("session"), f"retention-{session_id}")
         try:
             if await self._deletion.erase(
                 session_id, reason, caller, as_system=True, unchanged_since=unchanged_since

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from parley_events.api_key import ApiKeyCreated, ApiKeyEvent, ApiKeyRevoked
@@ -27,7 +27,7 @@ class ApiKeyDefinition:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyState:
-    """A key as it stands. `created_by` is the id of its first event."""
+    """A key as it stands."""
 
     id: UUID
     tenant: str
@@ -37,7 +37,6 @@ class ApiKeyState:
     created_at: datetime
     last_used_on: date | None
     revoked: bool
-    created_by: UUID
 
 
 def created_event(
@@ -66,5 +65,7 @@ def revoked_event(key: ApiKeyState, metadata: CommandMetadata) -> ApiKeyEvent:
     )
     # Event times must not decrease when the clock was set back.
     time = max(key.created_at, metadata.now)
-    event_id = uuid7_after(key.created_by, time, metadata.randomness)
+    # Nor must ids: those count in whole milliseconds.
+    id_time = max(key.created_at + timedelta(milliseconds=2), time)
+    event_id = uuid7_after(None, id_time, metadata.randomness)
     return ApiKeyEvent(event_id, key.id, 2, time, data)

@@ -1,5 +1,5 @@
-"""`erase-user`: erases all sessions of a person, without an undelete window, and revokes their API
-keys.
+"""`erase-user`: revokes the API keys of a person and erases all their sessions, without an undelete
+window.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from parley_session.storage.session_index import SessionIndex
 
 _BATCH_SIZE = 100
 _BATCH_SECONDS = 5
+# Within this time every gateway refuses a revoked key, unless it cannot reach the session service.
+REVOCATION_SECONDS = 2.0
 _OPERATOR = Caller(Principal("parley", "operator"), "erase-user")
 
 _NOT_PUBLISHED = (
@@ -82,9 +84,11 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
         store = EventStore(
             pool, settings.master_key, max_cache_bytes=1, publish_version=versions.publish
         )
-        code = await _erase(pool, store, principal, erasable)
-        if keys and (revoked := await api_keys.revoke_all_of(principal, _OPERATOR)):
+        if revoked := await api_keys.revoke_all_of(principal, _OPERATOR):
             print(f"Revoked {revoked:,} API keys.")
+            # Until then a program could start sessions that the erasure does not see.
+            await asyncio.sleep(REVOCATION_SECONDS)
+        code = await _erase(pool, store, principal, erasable)
         if erasable and not versions.is_complete:
             print(_NOT_PUBLISHED, file=sys.stderr)
         return code

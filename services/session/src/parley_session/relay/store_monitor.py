@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
@@ -86,7 +86,8 @@ class StoreMonitor:
             except Exception as error:
                 log_unexpected_error(log, "store monitor", error)
             finally:
-                self.size = None
+                # Another process may monitor, and keys may be wrapped again, until this one does.
+                self.size = self._wrapped_keys = self._keys_counted_at = None
             await asyncio.sleep(self._backoff.next_delay() or 0)
 
     async def _monitor(self) -> None:
@@ -101,26 +102,30 @@ class StoreMonitor:
             while True:
                 is_locked = is_locked or await connection.fetchval(TRY_SESSION_LOCK, _LOCK_KEY)
                 if is_locked:
-                    self.size = await self._measure(connection)
+                    await self._measure(connection)
                 self._backoff.reset()
                 await asyncio.sleep(self._interval_seconds)
         finally:
             connection.terminate()
 
-    async def _measure(self, connection: Connection) -> StoreSize:
+    async def _measure(self, connection: Connection) -> None:
         outboxes = {table.stream: await measure(connection, table) for table in self._tables}
         due_sessions = await count_due_sessions(connection)
+        # Before the keys are counted, which may take half a minute.
+        self.size = StoreSize(outboxes, due_sessions, self._wrapped_keys)
         counted_at = self._keys_counted_at
         if counted_at is None or time.monotonic() - counted_at >= KEY_COUNT_INTERVAL_SECONDS:
             self._keys_counted_at = time.monotonic()
-            try:
-                self._wrapped_keys = await count_wrapped_keys(
-                    connection, _KEY_COUNT_TIMEOUT_SECONDS
-                )
-            except TimeoutError:
-                log.warning("counting the wrapped keys takes too long; their metric is missing")
-                self._wrapped_keys = None
-        return StoreSize(outboxes, due_sessions, self._wrapped_keys)
+            self._wrapped_keys = await _count_keys(connection)
+            self.size = replace(self.size, wrapped_keys=self._wrapped_keys)
+
+
+async def _count_keys(connection: Connection) -> Mapping[str, int] | None:
+    try:
+        return await count_wrapped_keys(connection, _KEY_COUNT_TIMEOUT_SECONDS)
+    except TimeoutError:
+        log.warning("counting the wrapped keys takes too long; their metric is missing")
+        return None
 
 
 async def measure(connection: Connection, table: OutboxTable) -> OutboxSize:

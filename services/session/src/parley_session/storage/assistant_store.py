@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from parley_core.storage.postgres_pool import Pool
+from parley_core.tracing.spans import current_traceparent
 from parley_events.assistant import (
     ASSISTANT_DATA_BY_TYPE,
     AssistantEvent,
@@ -38,8 +39,8 @@ WITH advanced AS (
         WHERE assistants.sequence = $4 - 1
     RETURNING stream_id
 ), stored AS (
-    INSERT INTO assistant_events (stream_id, sequence, id, type, time, data)
-    SELECT $1, $4, $8, $9, $10, $11::json FROM advanced
+    INSERT INTO assistant_events (stream_id, sequence, id, type, time, data, traceparent)
+    SELECT $1, $4, $8, $9, $10, $11::json, $12 FROM advanced
 ), queued AS (
     INSERT INTO assistant_outbox (stream_id, sequence, bytes)
     SELECT $1, $4, octet_length($11::text) FROM advanced
@@ -98,6 +99,7 @@ class AssistantStore:
             event.type,
             event.time,
             encode_data(event.data).decode(),
+            current_traceparent(),
         )
         if not stored:
             return None

@@ -24,6 +24,13 @@ class DatabaseSettings(SettingsGroup):
         DatabaseUrl,
         Field(description="a URL such as postgresql://user:password@host/parley_session"),
     ]
+    pooler_url: DatabaseUrl | None = Field(
+        default=None,
+        description=(
+            "the URL of the same database through a pooler in transaction mode, such as PgBouncer; "
+            "unset: requests connect directly, as everything else always does"
+        ),
+    )
     max_connections: int = Field(
         default=16, ge=2, le=1_000, description="pooled connections, from 2 to 1000"
     )
@@ -38,6 +45,7 @@ class DatabaseSettings(SettingsGroup):
 def open_store_pool(settings: DatabaseSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
         settings.url,
+        pooler_url=settings.pooler_url,
         max_connections=settings.max_connections,
         timeout_seconds=settings.timeout_seconds,
         application_name="parley-session",

@@ -15,8 +15,8 @@ from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
 from parley_events.session import Event, ReplyRequested
 from parley_session.domain.session.state import BrokenStream, Session, fold
-from parley_session.storage.append_statement import (
-    AppendCondition,
+from parley_session.storage.append.append_condition import AppendCondition, WithinLimits
+from parley_session.storage.append.append_statement import (
     IdempotencyRecord,
     Statement,
     append_statement,
@@ -59,16 +59,18 @@ class EventStore:
         on_appended: Callable[[bool], None] = lambda _: None,
         observe_append: Callable[[float], None] = lambda _: None,
         publish_version: PublishVersion = _publish_nothing,
+        counts_tokens: Callable[[], bool] = lambda: False,
     ) -> None:
         """`on_appended` is called after each commit, with whether it opened a turn.
 
         `publish_version` is awaited before this process returns a new version to anybody.
 
-        `observe_append` is called with the duration of each append, in seconds.
+        `observe_append` is called with the duration of each append, in seconds. `counts_tokens` is
+        whether any limit needs the tokens of replies.
         """
         self._pool, self._master_keys = pool, master_keys
         self._on_appended, self._observe_append = on_appended, observe_append
-        self._publish_version = publish_version
+        self._publish_version, self._counts_tokens = publish_version, counts_tokens
         self._sessions, self._recent_events = SessionCache(max_cache_bytes), RecentEvents()
         self._snapshots = SessionSnapshots(pool)
 
@@ -127,7 +129,7 @@ class EventStore:
 
         None if another append was committed first, or if the condition does not hold. Outbox
         rows, turns and the idempotency record are part of the same commit.
-        Raises EventTooLarge, in which case nothing was stored.
+        Raises EventTooLarge, or LimitReached, in which case nothing was stored.
         """
         wrapped_key = None if loaded else self._master_keys.wrap(key, events[0].session_id)
         build_statement = partial(
@@ -138,10 +140,13 @@ class EventStore:
             idempotency_record=idempotency_record,
             message_sequences=_earlier_parent_sequences(loaded, events),
             condition=condition,
+            counts_tokens=self._counts_tokens(),
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
         try:
-            if not await self._execute(statement, opens_turn=_opens_turn(events)):
+            if not await self._execute(
+                statement, opens_turn=_opens_turn(events), condition=condition
+            ):
                 return None
         except asyncpg.UniqueViolationError as violation:
             # A concurrent request with the same Idempotency-Key won: the caller reads its result.
@@ -156,10 +161,19 @@ class EventStore:
         await self._snapshots.write_if_due(session, loaded.session if loaded else None)
         return LoadedSession(session, key)
 
-    async def append_single_event_stream(self, event: Event) -> bool:
-        """Append an event that is a whole stream and has no key; False if its id is taken."""
+    async def append_single_event_stream(self, event: Event, subjects: Sequence[str] = ()) -> bool:
+        """Append an event that is a whole stream and has no key; False if its id is taken.
+
+        Its tokens count to `subjects` of its person.
+        """
         statement = append_statement(
-            [event], 0, wrapped_key=None, idempotency_record=None, message_sequences={}
+            [event],
+            0,
+            wrapped_key=None,
+            idempotency_record=None,
+            message_sequences={},
+            counts_tokens=bool(subjects),
+            completion_subjects=subjects,
         )
         return await self._execute(statement, opens_turn=False)
 
@@ -200,9 +214,20 @@ class EventStore:
             for row in rows
         }
 
-    async def _execute(self, statement: Statement, *, opens_turn: bool) -> bool:
+    async def _execute(
+        self,
+        statement: Statement,
+        *,
+        opens_turn: bool,
+        condition: AppendCondition | None = None,
+    ) -> bool:
+        """Raises LimitReached."""
         started = time.perf_counter()
-        appended: bool = await self._pool.fetchval(statement.text, *statement.values)
+        row = await self._pool.fetchrow(statement.text, *statement.values)
+        assert row is not None
+        appended: bool = row[0]
+        if isinstance(condition, WithinLimits):
+            condition.counted.check(row[1])
         if appended:
             self._observe_append(time.perf_counter() - started)
             self._on_appended(opens_turn)

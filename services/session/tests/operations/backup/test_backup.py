@@ -5,6 +5,7 @@ import base64
 import json
 import stat
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -13,13 +14,16 @@ import pytest
 from session_support.appending import append_turn, append_turns, execute, start
 from session_support.commands import submit_message
 from session_support.components import Components, components_on
+from session_support.conversation import MOMENT
 from session_support.process import Ended, Run, variables
 from session_support.serving_completions import serve_completion
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.domain.revocation import tokens_revoked_event
 from parley_session.domain.session.commands import EraseSession
+from parley_session.storage.keys.revocation_store import RevocationStore
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
 
@@ -77,6 +81,8 @@ async def test_a_restored_backup_is_one_snapshot_among_concurrent_writes(
     await start(components.store, ODD)
     await execute(components.store, await append_turns(components, 1), submit_message())
     await serve_completion(pool)
+    event = tokens_revoked_event("user", "ada", MOMENT.now + timedelta(days=366), MOMENT, None)
+    await RevocationStore(pool).revoke(event, max_revocations=1)
     talking = True
 
     async def talk(session_id: UUID) -> None:

@@ -64,11 +64,14 @@ class Client:
         issuer: str = "gateway",
         bearer: str | None = None,
         key: str | None = None,
+        traceparent: str | None = None,
     ) -> ApiResponse:
         """`body` is encoded as JSON, unless it is bytes."""
         headers = {"authorization": f"Bearer {bearer or token(who, issuer=issuer)}"}
         if key is not None:
             headers["idempotency-key"] = key
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         # aiohttp warns about long bodies of type bytes.
         content = BytesIO(data) if data else data

@@ -20,6 +20,7 @@ from parley_session.domain.session.commands import RequestCancel
 from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.session_index import SessionIndex
+from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_store import TurnStore
 from parley_testing.eventually import eventually
 from session_support.client import ADA
@@ -32,6 +33,7 @@ LEASE = 10
 class Components:
     store: EventStore
     turns: TurnStore
+    counts: TurnCounts
     executor: CommandExecutor
     sessions: SessionQueries
     lifecycle: TurnLifecycle
@@ -39,6 +41,7 @@ class Components:
     def sweeper(self, *, lease: float = LEASE, max_turns: int = 100) -> LeaseSweeper:
         return LeaseSweeper(
             self.turns,
+            self.counts,
             self.lifecycle,
             interval_seconds=0.02,
             lease_seconds=lease,
@@ -69,7 +72,7 @@ def components_on(
         PromptBuilder(store, assistants, 1_000),
         PartialReplyRecovery(buffers),
     )
-    return Components(store, turns, executor, sessions, lifecycle)
+    return Components(store, turns, TurnCounts(pool), executor, sessions, lifecycle)
 
 
 async def until_blocked(pool: Pool, statements: int = 1) -> None:

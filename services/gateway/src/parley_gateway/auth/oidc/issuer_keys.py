@@ -39,10 +39,12 @@ class IssuerKeys:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        tasks = [*self._tasks.values()]
+        clients, tasks = [*self._clients.values()], [*self._tasks.values()]
         for name in [*self._clients]:
             self._remove(name)
         await asyncio.gather(*tasks, return_exceptions=True)
+        for client in clients:
+            await client.close()
 
     def use(self, issuers: Sequence[Issuer]) -> None:
         """Fetch the keys of these issuers from now on; known keys of an unchanged source stay."""

@@ -107,6 +107,12 @@ class JWKSClient:
             raise _unavailable()
         return None
 
+    async def close(self) -> None:
+        """End the fetch that is running."""
+        if self._fetch_task is not None:
+            self._fetch_task.cancel()
+            await asyncio.gather(self._fetch_task, return_exceptions=True)
+
     @property
     def is_failing(self) -> bool:
         """Whether the last fetch failed."""

@@ -1,7 +1,8 @@
 """Repository of message pages.
 
 One statement reads a session that never branched, or all branches of any session, by version. A
-branch takes a second statement that follows the parents from its leaf.
+branch takes a second statement that follows the parents from its leaf, and long messages one that
+reads their contents.
 """
 
 from collections.abc import Sequence
@@ -9,18 +10,25 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 import asyncpg
+from msgspec import structs
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 from parley_history.domain.rows import MessageRow
 from parley_history.queries.messages.page_request import PageRequest
 from parley_history.queries.messages.page_sql import (
-    READ_BRANCH,
+    MAX_INLINE_BYTES,
+    READ_BRANCH_NEWER,
+    READ_BRANCH_OLDER,
+    READ_LONG_CONTENTS,
     READ_NEWER,
     READ_OLDER,
 )
 from parley_history.queries.query_parameters import MAX_VERSION
 
+# A page of 100 messages might have 25 MiB: it ends before the message that exceeds this many bytes,
+# as they are stored, but has at least one message.
+MAX_PAGE_BYTES = 4 * 1024 * 1024
 _COLUMNS_BEFORE_MESSAGE = 5
 _COLUMNS_BEFORE_BRANCH_MESSAGE = 2
 
@@ -71,11 +79,11 @@ class PageRepository:
         if request.cursor and (edge is None or edge > (leaf or edge)):
             return replace(unknown, cursor_known=False)
         if first["linear"] or request.all_branches:
-            return _page(version, rows, _COLUMNS_BEFORE_MESSAGE, request)
+            return await self._page(version, rows, _COLUMNS_BEFORE_MESSAGE, request)
         rows = await self._read_branch(session_id, leaf, edge, request)
         if edge and not rows[0]["edge"]:
             return replace(unknown, cursor_known=False)
-        return _page(version, rows, _COLUMNS_BEFORE_BRANCH_MESSAGE, request)
+        return await self._page(version, rows, _COLUMNS_BEFORE_BRANCH_MESSAGE, request)
 
     async def _read_branch(
         self, session_id: UUID, leaf: int | None, edge: int | None, request: PageRequest
@@ -83,8 +91,8 @@ class PageRepository:
         limit = request.limit + 1
         below = edge or MAX_VERSION if request.older else MAX_VERSION
         above = 0 if request.older else edge or 0
-        rows: list[asyncpg.Record] = await self._pool.fetch(
-            READ_BRANCH,
+        return await self._pool.fetch(
+            READ_BRANCH_OLDER if request.older else READ_BRANCH_NEWER,
             session_id,
             leaf,
             request.as_of_version or MAX_VERSION,
@@ -94,17 +102,39 @@ class PageRepository:
             limit if request.older else MAX_VERSION,
             edge,
             limit,
-            -1 if request.older else 1,
         )
-        return rows[::-1] if request.older else rows
+
+    async def _page(
+        self,
+        version: int,
+        rows: Sequence[asyncpg.Record],
+        columns_before: int,
+        request: PageRequest,
+    ) -> StoredPage | None:
+        found = [row for row in rows if row["id"]]
+        fitting = _fitting(found[: request.limit])
+        messages = [MessageRow(*tuple(row)[columns_before:]) for row in fitting]
+        long = [row["version"] for row in fitting if (row["content_bytes"] or 0) > MAX_INLINE_BYTES]
+        if long:
+            session_id = messages[0].session_id
+            stored = await self._pool.fetch(READ_LONG_CONTENTS, session_id, long)
+            contents = {row["version"]: row["content"] for row in stored}
+            if len(contents) < len(long):
+                return None  # The session was erased meanwhile.
+            messages = [
+                structs.replace(each, content=contents.get(each.version, each.content))
+                for each in messages
+            ]
+        if request.older != request.newest_first:
+            messages.reverse()
+        return StoredPage(version, messages, has_more=len(fitting) < len(found))
 
 
-def _page(
-    version: int, rows: Sequence[asyncpg.Record], columns_before: int, request: PageRequest
-) -> StoredPage:
-    messages = [MessageRow(*tuple(row)[columns_before:]) for row in rows if row["id"]]
-    page = messages[: request.limit]
-    if request.older != request.newest_first:
-        page.reverse()
-    # Those that were found, maybe one more than the limit, may not all have fitted into the page.
-    return StoredPage(version, page, has_more=bool(page) and rows[0]["found"] > len(page))
+def _fitting(rows: Sequence[asyncpg.Record]) -> Sequence[asyncpg.Record]:
+    """The first of them, with together at most MAX_PAGE_BYTES, but at least one."""
+    total = 0
+    for number, row in enumerate(rows):
+        total += row["content_bytes"] or 0
+        if number and total > MAX_PAGE_BYTES:
+            return rows[:number]
+    return rows

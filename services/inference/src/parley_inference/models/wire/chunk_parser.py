@@ -35,8 +35,8 @@ class ParsedChunk:
     """The chunks that one read from the network completed, merged.
 
     `refused` when `text` contains a refusal, `tool_calls` when the model called a tool. `error` is
-    how the stream failed after them; `events` is 0 when only comments arrived. `model` is the name
-    in the first chunk of the stream.
+    how the stream failed after them; `events` is 0 when only comments arrived. `first_chunk` is
+    the first one of the stream, as it was received.
     """
 
     text: str = ""
@@ -47,7 +47,7 @@ class ParsedChunk:
     done: bool = False
     events: int = 0
     error: UpstreamError | None = None
-    model: str | None = None
+    first_chunk: bytes | None = None
 
 
 class ChunkParser:
@@ -55,7 +55,7 @@ class ChunkParser:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._sse = SSEParser(max_event_bytes)
-        self._any_bytes = self._any_chunk = self._any_model = False
+        self._any_bytes = self._any_chunk = self._any_event = False
 
     def feed(self, received: bytes) -> ParsedChunk:
         self._any_bytes = self._any_bytes or bool(received)
@@ -91,9 +91,9 @@ class ChunkParser:
         if data:
             self._parse_chunk(data, parsed, texts)
             parsed.events += 1
-            if not self._any_model:
-                self._any_model = True
-                parsed.model = _model_in(data)
+            if not self._any_event:
+                self._any_event = True
+                parsed.first_chunk = data
         return False
 
     def _parse_chunk(self, data: bytes, parsed: ParsedChunk, texts: list[str]) -> None:
@@ -165,21 +165,6 @@ def _decode_leniently(data: bytes, event_type: type[_Event]) -> _Event:
         return msgspec.convert(json.loads(data), event_type)
     except (ValueError, RecursionError):
         raise UpstreamError("upstream_garbage") from None
-
-
-def _model_in(data: bytes) -> str | None:
-    """Decoded apart from the chunk, of which every one repeats it."""
-    try:
-        return _MODEL.decode(data).model
-    except ValueError:
-        return None
-
-
-class _Model(msgspec.Struct):
-    model: str | None = None
-
-
-_MODEL = msgspec.json.Decoder(_Model)
 
 
 def parse_token_counts(usage: Any) -> TokenCounts | None:

@@ -20,7 +20,10 @@ OnChunk = Callable[[ParsedChunk], bool]
 """Handles the chunks of one read; returns False to end the stream early."""
 
 Forward = Callable[[], Awaitable[None]]
-"""Awaited after each `OnChunk`; nothing is read from the model server meanwhile."""
+"""Awaited after each `OnChunk`; nothing is read from the model server meanwhile.
+
+Raises ClientDisconnected to end the stream.
+"""
 
 TRANSPORT_ERRORS = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError)
 
@@ -28,6 +31,10 @@ TRANSPORT_ERRORS = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientE
 AFTER_FINISH_SECONDS = 2
 # Time after `[DONE]` for the server to end its response, so that the connection can be reused.
 _CLOSE_SECONDS = 0.1
+
+
+class ClientDisconnected(Exception):
+    """The client no longer reads the response."""
 
 
 class StreamAttempt:

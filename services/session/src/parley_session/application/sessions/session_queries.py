@@ -20,7 +20,7 @@ from parley_session.domain.session.access import (
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.domain.session.errors import SessionNotFound, TurnNotFound
 from parley_session.domain.session.state import Session
-from parley_session.storage.append_statement import Unclaimed
+from parley_session.storage.append.append_condition import Unclaimed
 from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import TurnStore
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from parley_core.runtime.backoff import backoff_delay
 from parley_core.runtime.safe_logging import log_unexpected_error
-from parley_session.storage.append_statement import CANCEL_CHANNEL
+from parley_session.storage.append.append_statement import CANCEL_CHANNEL
 from parley_session.storage.database import DatabaseSettings, listen
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.turn_store import TurnStore

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pydantic import Field
 
 from parley_core.auth.caller import Caller
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import service_principal
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_core.tracing.spans import continued_trace
 from parley_core.tracing.trace_context import parse_trace_context
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
+from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_store import AbandonedTurn, TurnStore
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class LeaseSweeper:
     def __init__(
         self,
         turns: TurnStore,
+        counts: TurnCounts,
         lifecycle: TurnLifecycle,
         *,
         lease_seconds: float,
@@ -58,7 +60,7 @@ class LeaseSweeper:
         `on_swept` is called for each turn that was ended.
         """
         self._on_swept = on_swept
-        self._turns, self._lifecycle = turns, lifecycle
+        self._turns, self._counts, self._lifecycle = turns, counts, lifecycle
         self._interval_seconds, self._lease_seconds = interval_seconds, lease_seconds
         self._max_turns, self._idempotency_hours = max_turns, idempotency_hours
 
@@ -71,6 +73,7 @@ class LeaseSweeper:
                     await self.sweep()
                 if ticks % _TICKS_BETWEEN_DELETIONS == 0:
                     await self._turns.delete_expired(self._idempotency_hours)
+                    await self._counts.delete_old()
                 ticks += 1
             except DATABASE_UNAVAILABLE as error:
                 log.warning("sweeper tick failed: %s", type(error).__name__)
@@ -95,7 +98,7 @@ class LeaseSweeper:
 
     async def _end(self, turn: AbandonedTurn) -> None:
         session_id, turn_id, _ = turn
-        caller = Caller(Principal("parley", "session"), f"sweep-{turn_id}")
+        caller = Caller(service_principal("session"), f"sweep-{turn_id}")
         if await self._lifecycle.end_abandoned(session_id, turn_id, self._lease_seconds, caller):
             self._on_swept()
             log.info("turn %s interrupted: lease expired", turn_id)

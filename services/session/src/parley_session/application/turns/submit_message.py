@@ -16,7 +16,7 @@ from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ModelNotAllowed, TooLarge
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_events.cloudevents import EventTooLarge
-from parley_events.session import Event, MessageSubmitted
+from parley_events.session import Event, MessageSubmitted, ReplyRequested
 from parley_session.application.assistants.assistant_catalogue import (
     AssistantCatalogue,
     CataloguedAssistant,
@@ -32,6 +32,7 @@ from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.token_counter import count_tokens
 from parley_session.application.turns.stopped_turns import StoppedTurns
+from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.domain.session.commands import RegenerateReply, SubmitMessage, UserMessage
 from parley_session.domain.session.state import Session
 from parley_session.storage.event_store import EventStore, LoadedSession
@@ -60,6 +61,15 @@ class NewMessages:
         return [*self.preceding, self.content]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedTurn:
+    """`is_new` unless an earlier attempt opened it; `headers` show what is left of a limit."""
+
+    turn: Turn
+    is_new: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class TurnCommands:
     def __init__(
         self,
@@ -69,10 +79,11 @@ class TurnCommands:
         sessions: SessionQueries,
         assistants: AssistantCatalogue,
         stopped_turns: StoppedTurns,
+        limits: TurnLimits,
     ) -> None:
         self._store, self._turns, self._executor = store, turns, executor
         self._sessions, self._assistants = sessions, assistants
-        self._stopped_turns = stopped_turns
+        self._stopped_turns, self._limits = stopped_turns, limits
 
     async def submit(
         self,
@@ -81,8 +92,8 @@ class TurnCommands:
         caller: Caller,
         request: IdempotentRequest | None,
         on_open_turn: OnOpenTurn,
-    ) -> tuple[Turn, bool]:
-        """The turn of the messages, and whether it is new."""
+    ) -> OpenedTurn:
+        """The turn of the messages."""
         _require_sizes(new_messages)
         texts = new_messages.texts
 
@@ -106,8 +117,8 @@ class TurnCommands:
         caller: Caller,
         request: IdempotentRequest | None,
         on_open_turn: OnOpenTurn,
-    ) -> tuple[Turn, bool]:
-        """A new turn for the message, or for the newest user message, and whether it is new."""
+    ) -> OpenedTurn:
+        """A new turn for the message, or for the newest user message."""
 
         async def command_for(loaded: LoadedSession | None) -> RegenerateReply:
             session = require_owned(caller.principal, loaded).session
@@ -150,7 +161,7 @@ class TurnCommands:
         caller: Caller,
         request: IdempotentRequest | None,
         on_open_turn: OnOpenTurn,
-    ) -> tuple[Turn, bool]:
+    ) -> OpenedTurn:
         def execute() -> Awaitable[CommandResult | AlreadyExecuted]:
             return self._executor.execute(session_id, command_for, caller, request=request)
 
@@ -160,13 +171,19 @@ class TurnCommands:
             raise _too_large("content") from None
         if isinstance(result, AlreadyExecuted):
             assert result.turn_id is not None
-            return await self._sessions.read_turn(result.turn_id, caller.principal), False
+            turn = await self._sessions.read_turn(result.turn_id, caller.principal)
+            return OpenedTurn(turn, is_new=False)
         loaded, events = result.loaded, result.events
+        requested = events[-1].data
+        assert isinstance(requested, ReplyRequested)
+        headers = await self._limits.token_headers(caller.principal, requested.model)
         if len(events) == 1:
             # A regenerated reply: its message came in an earlier append.
             sequences = _sequences_of_open_turn(loaded.session)
-            return await self._sessions.read_turn_at(loaded, sequences), True
-        return turn_of(loaded.session, events[-2:], loaded.key), True
+            turn = await self._sessions.read_turn_at(loaded, sequences)
+        else:
+            turn = turn_of(loaded.session, events[-2:], loaded.key)
+        return OpenedTurn(turn, is_new=True, headers=headers)
 
 
 def _require_model(principal: Principal, model: str) -> None:

@@ -24,7 +24,7 @@ from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.session.commands import CompleteReply, FailReply
 from parley_session.domain.session.errors import SessionNotFound, TurnAlreadyEnded, TurnNotFound
-from parley_session.storage.append_statement import Abandoned
+from parley_session.storage.append.append_condition import Abandoned
 from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import StoredTurn, TurnStore
 

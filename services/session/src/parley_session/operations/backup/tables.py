@@ -12,6 +12,7 @@ EXCLUDED_TABLES = {
     "runners": "the heartbeats of running processes",
     "schema_migrations": "part of the manifest",
     "sweeper": "the last tick of the sweeper",
+    "turn_counts": "the counts of the current minute and day",
 }
 
 # In a file of their own, and not at all: a restored store makes its snapshots itself.

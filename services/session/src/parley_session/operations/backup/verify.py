@@ -1,13 +1,14 @@
 """`verify-backup`: checks that the files are unchanged and form a complete event store."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import MasterKeys, UnknownMasterKey
 from parley_core.crypto.sealing import UnsealError
+from parley_events.api_key import TokensRevoked
 from parley_events.cloudevents import decode_data
 from parley_events.session import Event
 from parley_session.domain.session.state import BrokenStream, Session, evolve
@@ -53,7 +54,12 @@ class BackupCheck:
                 self._check_streams(
                     "Assistant", "assistants", ("assistant_events", "assistant_outbox")
                 )
-                self._check_streams("API key", "api_keys", ("api_key_events", "api_key_outbox"))
+                self._check_streams(
+                    "API key",
+                    "api_keys",
+                    ("api_key_events", "api_key_outbox"),
+                    without=self._streams_of(TokensRevoked.TYPE, "api_key_events"),
+                )
             except ValueError:
                 # The message may quote a row.
                 self._differences.add("A file has malformed rows.")
@@ -136,9 +142,27 @@ class BackupCheck:
             if problem := self._key_problem(row["wrapped_key"], WRAPPING_ID):
                 self._differences.add(f"The installation key {problem}.")
 
-    def _check_streams(self, kind: str, table: str, names: tuple[str, str]) -> None:
-        """Every stream of the table has all its events, and every event has a stream."""
-        beside = {name: self._rows_by(name, "stream_id") for name in names}
+    def _streams_of(self, event_type: str, name: str) -> Collection[str | None]:
+        """The streams with an event of the type, which have no row of their own."""
+        return {row["stream_id"] for row in self._rows(name) if row["type"] == event_type}
+
+    def _check_streams(
+        self,
+        kind: str,
+        table: str,
+        names: tuple[str, str],
+        *,
+        without: Collection[str | None] = (),
+    ) -> None:
+        """Every stream of the table has all its events, and every event has a stream, but for the
+        events of the streams `without` a row.
+        """
+        beside = {
+            name: RowsByStream(
+                (row for row in self._rows(name) if row["stream_id"] not in without), "stream_id"
+            )
+            for name in names
+        }
         for row in self._rows(table):
             stream_id = row["stream_id"] or ""
             self._add_orphans(kind, table, beside, stream_id)

@@ -9,7 +9,7 @@ from parley_session.operations.log.reconcile_plan import (
     message_sequences_in,
     split_at_turn_changes,
 )
-from parley_session.storage.append_statement import recovery_statement
+from parley_session.storage.append.append_statement import recovery_statement
 from parley_session.storage.database import Connection
 from parley_session.storage.session_index import DELETE_UNUSED_SEARCH_KEY
 

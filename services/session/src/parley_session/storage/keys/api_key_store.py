@@ -7,6 +7,7 @@ import asyncpg
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
+from parley_core.tracing.spans import current_traceparent
 from parley_events.api_key import ApiKeyEvent
 from parley_events.cloudevents import encode_data
 from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
@@ -16,23 +17,25 @@ from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
 REVOKED_LATELY_SECONDS = 120
 MAX_REVOCATIONS = 1_000
 
-_FIND = """
-SELECT api_keys.*, first.id AS created_by
-FROM api_keys JOIN api_key_events AS first USING (stream_id)
-WHERE first.sequence = 1 AND {}
+_BY_ID = "SELECT * FROM api_keys WHERE stream_id = $1"
+_OF_PERSON = """
+SELECT * FROM api_keys WHERE tenant = $1 AND owner = $2 AND revoked_at IS NULL
+ORDER BY created_at DESC, stream_id
 """
-_BY_ID = _FIND.format("stream_id = $1")
-_OF_PERSON = _FIND.format(
-    "tenant = $1 AND owner = $2 AND revoked_at IS NULL ORDER BY created_at DESC, stream_id"
-)
-_VALID = _FIND.format(
-    "stream_id = ANY ($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
-)
+_VALID = """
+SELECT * FROM api_keys WHERE stream_id = ANY ($1) AND api_keys.revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > now())
+    AND NOT EXISTS (
+        SELECT FROM revocations
+        WHERE (revocations.tenant, kind) = (api_keys.tenant, 'tenant')
+            AND revocations.revoked_at >= api_keys.created_at
+    )
+"""
 
 _APPEND = """
 WITH changed AS ({}), stored AS (
-    INSERT INTO api_key_events (stream_id, sequence, id, type, time, data)
-    SELECT $1, $2, $3, $4, $5, $6::json FROM changed
+    INSERT INTO api_key_events (stream_id, sequence, id, type, time, data, traceparent)
+    SELECT $1, $2, $3, $4, $5, $6::json, $7 FROM changed
 ), queued AS (
     INSERT INTO api_key_outbox (stream_id, sequence, bytes)
     SELECT $1, $2, octet_length($6::text) FROM changed
@@ -43,10 +46,11 @@ _CREATE = _APPEND.format(
     """
     INSERT INTO api_keys (stream_id, sequence, created_at, tenant, owner, name, secret_digest,
         scopes, models, expires_at)
-    SELECT $1, $2, $5, $7, $8, $9, $10, $11, $12, $13
+    SELECT $1, $2, $5, $8, $9, $10, $11, $12, $13, $14
     WHERE (
-        SELECT count(*) FROM api_keys WHERE tenant = $7 AND owner = $8 AND revoked_at IS NULL
-    ) < $14
+        SELECT count(*) FROM api_keys WHERE tenant = $8 AND owner = $9
+            AND (revoked_at IS NULL OR revoked_at > now() - interval '1 day')
+    ) < $15
     ON CONFLICT DO NOTHING
     RETURNING stream_id
 """
@@ -81,7 +85,9 @@ class ApiKeyStore:
         *,
         max_keys: int,
     ) -> bool:
-        """False if the id is taken, or the person has `max_keys` keys already."""
+        """False if the id is taken, or the person has `max_keys` keys already, counting those that
+        were revoked within a day.
+        """
         return await self._append(
             _CREATE,
             event,
@@ -110,7 +116,7 @@ class ApiKeyStore:
         return [_state_of(row) for row in rows]
 
     async def valid(self, key_ids: Sequence[UUID]) -> Sequence[ApiKeyState]:
-        """Those that are neither revoked nor expired."""
+        """Those that are neither revoked, alone or with all of their tenant, nor expired."""
         return [_state_of(row) for row in await self._pool.fetch(_VALID, key_ids)]
 
     async def mark_used(self, key_ids: Sequence[UUID]) -> None:
@@ -139,6 +145,7 @@ class ApiKeyStore:
             event.type,
             event.time,
             encode_data(event.data).decode(),
+            current_traceparent(),
             *values,
         )
         if stored:
@@ -157,5 +164,4 @@ def _state_of(row: asyncpg.Record) -> ApiKeyState:
         created_at=row["created_at"],
         last_used_on=row["last_used_on"],
         revoked=row["revoked_at"] is not None,
-        created_by=row["created_by"],
     )

@@ -1,4 +1,7 @@
-"""Counts the stored keys by the master key that wraps them: 0 for one that may be retired."""
+"""Counts the stored keys by the master key that wraps them.
+
+A master key without a count wraps none and may be retired.
+"""
 
 from collections.abc import Mapping
 

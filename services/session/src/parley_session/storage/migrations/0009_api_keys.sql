@@ -16,7 +16,7 @@ CREATE TABLE api_keys (
     sequence integer NOT NULL -- of the last event
 );
 
-CREATE INDEX api_keys_of_person ON api_keys (tenant, owner, created_at) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_of_person ON api_keys (tenant, owner, revoked_at);
 CREATE INDEX api_keys_revoked ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
 
 CREATE TABLE api_key_events (

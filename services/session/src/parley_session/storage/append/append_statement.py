@@ -6,7 +6,6 @@ nothing is stored when the session was at another version (docs/adr/0001).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
 from uuid import UUID
 
 from parley_events.cloudevents import encode
@@ -20,6 +19,12 @@ from parley_events.session import (
     ReplyRequested,
     SessionErased,
     SessionStarted,
+)
+from parley_events.values import Usage
+from parley_session.storage.append.append_condition import (
+    AppendCondition,
+    WithinLimits,
+    check_of,
 )
 from parley_session.storage.session_columns import session_column_changes
 
@@ -39,30 +44,6 @@ WITH {preconditions}advanced AS (
     WHERE id = $1 AND version = $9{conditions}
     RETURNING id
 )"""
-# The rows are locked until the commit: a claim or a heartbeat is either seen here, or waits. The
-# session comes first, as in every append, so that no two statements wait for each other.
-_LOCKED_TURN = """session AS (
-    SELECT id FROM sessions WHERE id = $1 AND version = $9 FOR UPDATE
-), turn AS (
-    SELECT turns.id, runner FROM turns, session
-    WHERE turns.id = $10 AND ended_sequence IS NULL AND {} FOR UPDATE OF turns
-), """
-_UNCLAIMED = _LOCKED_TURN.format("runner IS NULL")
-_UNCLAIMED_HOLDS = " AND EXISTS (SELECT FROM turn)"
-# The insert also locks out the first heartbeat of a runner, for which there is no row yet.
-_ABANDONED = (
-    _LOCKED_TURN.format("coalesce(claimed_at, opened_at) < now() - make_interval(secs => $11)")
-    + """heartbeat AS (
-    INSERT INTO runners (id, seen_at, turns)
-    SELECT runner, '-infinity', ARRAY[]::uuid[] FROM turn WHERE runner IS NOT NULL
-    ON CONFLICT (id) DO UPDATE SET turns = runners.turns
-    RETURNING seen_at, turns
-), """
-)
-_ABANDONED_HOLDS = """ AND EXISTS (SELECT FROM turn) AND NOT EXISTS (
-        SELECT FROM heartbeat
-        WHERE seen_at > now() - make_interval(secs => $11) AND $10 = ANY (turns)
-    )"""
 _STORED = """, stored AS (
     INSERT INTO events (session_id, sequence, id, type, time, data, traceparent)
     SELECT $1, new.* FROM advanced,
@@ -81,8 +62,8 @@ _FORGOTTEN = """, forgotten AS (
     DELETE FROM remembered_requests USING advanced WHERE session_id = advanced.id
 )"""
 _OPENED = """, opened AS (
-    INSERT INTO turns (id, session_id, message_sequence, requested_sequence)
-    SELECT {}::uuid, $1, {}::int, {}::int FROM advanced
+    INSERT INTO turns (id, session_id, message_sequence, requested_sequence, subjects)
+    SELECT {}::uuid, $1, {}::int, {}::int, {}::text[] FROM advanced
 )"""
 # The runner learns of it at once. Only this statement notifies: a commit that does takes a lock
 # that all such commits share.
@@ -93,14 +74,28 @@ _CANCELLED = f""", cancelled AS (
 _ENDED = """, ended AS (
     UPDATE turns SET ended_sequence = {1}, cancel_requested = cancel_requested OR {2}
     FROM advanced WHERE turns.id = {0}
+    RETURNING subjects
 )"""
+_TOKENS_COUNTED = """, tokens_counted AS (
+    SELECT count_tokens(tenant, subjects, {}) FROM ended, sessions
+    WHERE sessions.id = $1 AND subjects IS NOT NULL
+)"""
+_COMPLETION_COUNTED = """, tokens_counted AS (
+    SELECT count_tokens($9, {}, {}) FROM advanced
+)"""
+# A function in an expression that nothing reads would not be called.
+_TOKENS_READ = ", (SELECT count(*) FROM tokens_counted)"
 
 
 class Statement:
-    """SQL text and parameters; the result says whether the session was at the expected version."""
+    """SQL text and parameters; the result says whether the session was at the expected version.
+
+    With the condition WithinLimits, its second column is the result of count_turn.
+    """
 
     def __init__(self, first_expression: str, *values: object) -> None:
         self._text, self.values = first_expression, [*values]
+        self._more_columns = ""
         self.event_bytes = 0
 
     def add(self, expression: str, *values: object) -> None:
@@ -109,27 +104,13 @@ class Statement:
         self._text += expression.format(*(f"${first + index}" for index in range(len(values))))
         self.values += values
 
+    def read(self, column: str) -> None:
+        """Add a column to the result."""
+        self._more_columns += column
+
     @property
     def text(self) -> str:
-        return self._text + " SELECT EXISTS (SELECT FROM advanced)"
-
-
-@dataclass(frozen=True, slots=True)
-class Unclaimed:
-    """Append only if no runner has claimed the turn at the commit."""
-
-    turn_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Abandoned:
-    """Append only if the turn has had no claim and no heartbeat for a lease at the commit."""
-
-    turn_id: UUID
-    lease_seconds: float
-
-
-AppendCondition = Unclaimed | Abandoned
+        return f"{self._text} SELECT EXISTS (SELECT FROM advanced){self._more_columns}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +135,25 @@ def append_statement(
     idempotency_record: IdempotencyRecord | None,
     message_sequences: Mapping[UUID, int],
     condition: AppendCondition | None = None,
+    counts_tokens: bool = False,
+    completion_subjects: Sequence[str] = (),
 ) -> Statement:
     """Append events that follow `version`, and queue them in the outbox.
 
     `wrapped_key` is that of a new session. `message_sequences` holds the earlier messages that
-    the events reply to. Raises EventTooLarge.
+    the events reply to. With `counts_tokens` those of a reply count towards the limits of its
+    person; those of a completion without a session count to `completion_subjects`.
+    Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
     statement = _stored(events, values, version, wrapped_key, condition)
     sizes = [len(value) for value in values]
     statement.event_bytes = sum(sizes)
     statement.add(_QUEUED, sizes)
-    _add_turn_change(statement, events, message_sequences)
+    subjects = condition.counted.subjects if isinstance(condition, WithinLimits) else None
+    _add_turn_change(statement, events, message_sequences, subjects)
+    if counts_tokens:
+        _add_counted_tokens(statement, events[-1], completion_subjects)
     if idempotency_record is not None:
         record = idempotency_record
         result = (record.turn_id, record.fingerprint, record.answer)
@@ -220,22 +208,16 @@ def _started(columns: Mapping[str, object], *values: object) -> Statement:
 def _advanced(
     columns: Mapping[str, object], condition: AppendCondition | None, *values: object
 ) -> Statement:
-    preconditions = conditions = ""
-    match condition:
-        case Unclaimed(turn_id):
-            preconditions, conditions = _UNCLAIMED, _UNCLAIMED_HOLDS
-            values = (*values, turn_id)
-        case Abandoned(turn_id, lease_seconds):
-            preconditions, conditions = _ABANDONED, _ABANDONED_HOLDS
-            values = (*values, turn_id, lease_seconds)
-        case None:
-            pass
-        case other:
-            assert_never(other)
+    checked = check_of(condition)
+    values = (*values, *checked.values)
     numbered = enumerate(columns, start=len(values) + 1)
     changes = "".join(f", {name} = ${number}" for number, name in numbered)
-    text = _ADVANCED.format(preconditions=preconditions, changes=changes, conditions=conditions)
-    return Statement(text, *values, *columns.values())
+    text = _ADVANCED.format(
+        preconditions=checked.expressions, changes=changes, conditions=checked.condition
+    )
+    statement = Statement(text, *values, *columns.values())
+    statement.read(checked.column)
+    return statement
 
 
 def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:
@@ -253,7 +235,10 @@ def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:
 
 
 def _add_turn_change(
-    statement: Statement, events: Sequence[Event], message_sequences: Mapping[UUID, int]
+    statement: Statement,
+    events: Sequence[Event],
+    message_sequences: Mapping[UUID, int],
+    subjects: Sequence[str] | None = None,
 ) -> None:
     sequences = dict(message_sequences)
     cancelled = any(isinstance(event.data, CancelRequested) for event in events)
@@ -263,7 +248,7 @@ def _add_turn_change(
             case MessageSubmitted(message_id=message_id) | MessageImported(message_id=message_id):
                 sequences[message_id] = event.sequence
             case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
-                statement.add(_OPENED, turn_id, sequences[message_id], event.sequence)
+                statement.add(_OPENED, turn_id, sequences[message_id], event.sequence, subjects)
             # One statement cannot change a row twice.
             case CancelRequested(turn_id=turn_id) if not ended:
                 statement.add(_CANCELLED, turn_id)
@@ -271,3 +256,17 @@ def _add_turn_change(
                 statement.add(_ENDED, turn_id, event.sequence, cancelled)
             case _:
                 pass
+
+
+def _add_counted_tokens(
+    statement: Statement, last: Event, completion_subjects: Sequence[str]
+) -> None:
+    match last.data:
+        case ReplyEnded(usage=Usage() as usage):
+            statement.add(_TOKENS_COUNTED, usage.prompt_tokens + usage.completion_tokens)
+        case CompletionServed(usage=usage) if completion_subjects:
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            statement.add(_COMPLETION_COUNTED, completion_subjects, tokens)
+        case _:
+            return
+    statement.read(_TOKENS_READ)

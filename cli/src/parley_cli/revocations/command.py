@@ -1,0 +1,44 @@
+"""Run of `parley revoke`: calls the gateway's API as an administrator of the tenant."""
+
+import argparse
+
+import httpx2
+
+from parley_cli.service_commands.gateway_client import call_gateway, gateway_client
+from parley_cli.settings import ChatSettings, load
+from parley_cli.stack.dev_tokens import development_token
+
+TIMEOUT_SECONDS = 30
+PAGE_SIZE = 100
+
+_PATH = "/v1/admin/revocations"
+
+
+def revoke(options: argparse.Namespace) -> int:
+    """Raises InvalidSettings, CommandError."""
+    settings = load(ChatSettings)
+    given = settings.token.get_secret_value() if settings.token else None
+    token = given or development_token(
+        settings, user="operator", tenant=options.tenant, scopes=["admin"], hours=1
+    )
+    with gateway_client(settings, options.url, token, httpx2.Timeout(TIMEOUT_SECONDS)) as client:
+        if options.revoke_command == "list":
+            _list(client)
+            return 0
+        target = options.tenant if options.revoke_command == "tenant" else options.target
+        body = {"kind": options.revoke_command, "target": target}
+        made = call_gateway(client, "POST", _PATH, body)
+        print(f"Revoked {made['kind']} {made['target']} as of {made['revoked_at']}.")
+    return 0
+
+
+def _list(client: httpx2.Client) -> None:
+    path = f"{_PATH}?limit={PAGE_SIZE}"
+    while True:
+        page = call_gateway(client, "GET", path)
+        for each in page["data"]:
+            times = f"as of {each['revoked_at']}, kept until {each['expires_at']}"
+            print(f"{each['kind']} {each['target']}  ({times}; by {each['revoked_by']})")
+        if not page["has_more"]:
+            return
+        path = f"{_PATH}?limit={PAGE_SIZE}&after={page['last_id']}"

@@ -1,0 +1,61 @@
+"""Bounds how many bad tokens of one client address are verified: each costs a signature check."""
+
+import time
+from collections.abc import Callable
+from ipaddress import ip_network
+
+from cachetools import LRUCache
+from starlette.types import Scope
+
+from parley_core.http.connection_limits import IPV6_CLIENT_PREFIX
+from parley_core.http.errors import TooManyRequests
+
+# Far more than the clients behind one address send by mistake.
+BAD_TOKENS_PER_SECOND = 100.0
+MAX_BAD_TOKENS_AT_ONCE = 1_000
+_MAX_ADDRESSES = 10_000
+
+
+class TooManyBadTokens(TooManyRequests):
+    code = "too_many_bad_tokens"
+
+
+class BadTokenLimit:
+    """Of each address, MAX_BAD_TOKENS_AT_ONCE, and then BAD_TOKENS_PER_SECOND.
+
+    Tokens in the cache are not counted, nor refused. Of IPv6, an address is a /64 network.
+    """
+
+    def __init__(
+        self,
+        address_of: Callable[[Scope], str | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`address_of` returns None for a request that is not limited."""
+        self._address_of, self._clock = address_of, clock
+        # How many may follow, as of that time; the addresses that are full again may be forgotten.
+        self._left: LRUCache[str, tuple[float, float]] = LRUCache(_MAX_ADDRESSES)
+
+    def check(self, scope: Scope) -> None:
+        """Raises TooManyBadTokens."""
+        client = self._client(scope)
+        if client is not None and client in self._left and self._left_of(client) < 1:
+            raise TooManyBadTokens(
+                "Too many tokens from this address were rejected. Retry with a valid token."
+            )
+
+    def count(self, scope: Scope) -> None:
+        """A token of this client was rejected."""
+        client = self._client(scope)
+        if client is not None:
+            self._left[client] = max(0.0, self._left_of(client) - 1), self._clock()
+
+    def _left_of(self, client: str) -> float:
+        left, at = self._left.get(client, (float(MAX_BAD_TOKENS_AT_ONCE), self._clock()))
+        return min(MAX_BAD_TOKENS_AT_ONCE, left + (self._clock() - at) * BAD_TOKENS_PER_SECOND)
+
+    def _client(self, scope: Scope) -> str | None:
+        address = self._address_of(scope)
+        if address is None or ":" not in address:
+            return address
+        return str(ip_network((address.partition("%")[0], IPV6_CLIENT_PREFIX), strict=False))
