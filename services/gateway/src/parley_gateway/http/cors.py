@@ -23,6 +23,7 @@ _EXPOSED_HEADERS = (
     "parley-session-id",
     "parley-turn-id",
     "retry-after",
+    "retry-after-ms",
     "x-should-retry",
     "etag",
     "www-authenticate",
