@@ -57,7 +57,7 @@ async def test_the_role_cannot_change_or_empty_a_table(
         "DELETE FROM api_key_events",
         "DELETE FROM sessions",
         "DELETE FROM schema_migrations",
-        "UPDATE installation_key SET wrapped_key = ''",
+        "DELETE FROM installation_key",
     ],
 )
 async def test_the_role_can_change_neither_the_schema_nor_what_has_happened(
