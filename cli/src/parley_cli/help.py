@@ -128,11 +128,8 @@ examples:
   parley log sql --plot bar "select day, sum(replies) from usage group by day order by day"
 """,
     "log generate": """\
-Needs the extra `analysis` (pip install 'parley-cli[analysis]'), and with --to neither a stack nor
-Kafka. The log has several tenants, assistants and models, days and nights, failures, cancellations,
-erasures, short and long sessions. The same options write the same bytes. --stack appends the same
-events to the event store of the running stack, which must not have sessions; the content is sealed
-there, and the log and the read model follow.
+Needs the extra `analysis` (pip install 'parley-cli[analysis]'). --stack appends the events to the
+event store of the running stack, which must not have sessions. The same options, the same events.
 
 examples:
   parley log generate --sessions 1000 --seed 7 --to exports/simulated
