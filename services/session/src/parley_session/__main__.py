@@ -27,6 +27,7 @@ from parley_session.operations.backup.archive import BackupError
 from parley_session.operations.log.reconcile import reconcile
 from parley_session.operations.log.restore import restore_log
 from parley_session.operations.log.verify import verify_log
+from parley_session.operations.master_keys import command as master_keys
 from parley_session.relay.outbox_sql import API_KEYS_OUTBOX, ASSISTANTS_OUTBOX, SESSIONS_OUTBOX
 from parley_session.settings import (
     CreateTopicSettings,
@@ -34,7 +35,13 @@ from parley_session.settings import (
     MigrateSettings,
     SessionSettings,
 )
+from parley_session.storage.database import Connection
+from parley_session.storage.keys.wrapped_key_counts import require_master_keys
 from parley_session.storage.migrations import MIGRATIONS
+from parley_session.storage.migrations.runtime_rights import (
+    grant_runtime_rights,
+    require_runtime_rights,
+)
 from parley_session.wiring import new_relay
 
 # Their messages may quote a row.
@@ -84,6 +91,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return backup.run(arguments)
         case "erase-user":
             return erase_user.run(arguments)
+        case "keys":
+            return master_keys.run(arguments)
         case _:
             if arguments.migrate:
                 _migrate(load(MigrateSettings))
@@ -114,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     backup.add_commands(commands)
     erase_user.add_command(commands)
+    master_keys.add_commands(commands)
     return parser
 
 
@@ -127,11 +137,20 @@ def _migrate(settings: MigrateSettings) -> None:
     definitions = read_assistants(settings.assistants_path)
     for migration in migrate_database(settings.database.url, MIGRATIONS):
         print(f"applied {migration.number:04} {migration.name}")
+    if role := settings.database.runtime_role:
+        run_with_connection(
+            settings.database.url, lambda connection: grant_runtime_rights(connection, role)
+        )
     changed = run_with_connection(
         settings.database.url, lambda connection: seed_assistants(connection, definitions)
     )
     if changed:
         print(f"seeded {changed} assistants")
+
+
+async def _require_migrated(connection: Connection) -> None:
+    await require_migrated(connection, load_migrations(MIGRATIONS))
+    await require_runtime_rights(connection)
 
 
 async def _create_topics(settings: CreateTopicSettings) -> None:
@@ -162,10 +181,14 @@ def _serve(settings: SessionSettings) -> None:
     app = create_app(settings)
     monitor = app.state.monitor
 
+    async def require_usable(connection: Connection) -> None:
+        await _require_migrated(connection)
+        await require_master_keys(connection, settings.master_key)
+
     async def prepare() -> None:
         await wait_until_migrated(
             settings.database.url,
-            lambda connection: require_migrated(connection, load_migrations(MIGRATIONS)),
+            require_usable,
             monitor.state,
             migration_wait_seconds=settings.migration_wait_seconds,
         )
