@@ -49,9 +49,10 @@ format: install ## Format the code, apply lint fixes, regenerate the event and c
 	$(BIN)/python -m tools.configuration_page
 	$(BIN)/python -m tools.openapi_document
 	$(BIN)/python -m tools.monitoring
+	$(BIN)/python -m tools.licences
 	$(BIN)/python -m tools.web format
 
-check: install ## Check format, lint, types, import boundaries, generated files, the chat page, manifests and alerts
+check: install ## Check format, lint, types, import boundaries, generated files, licences, secrets, the chat page, manifests and alerts
 	@$(MAKE) --no-print-directory --jobs 2 check-python check-page check-deployment
 
 check-python:
@@ -62,6 +63,8 @@ check-python:
 	$(BIN)/python -m parley_events.asyncapi --check
 	$(BIN)/python -m tools.configuration_page --check
 	$(BIN)/python -m tools.openapi_document --check
+	$(BIN)/python -m tools.licences --check
+	$(BIN)/python -m tools.secret_scan
 
 check-page:
 	$(BIN)/python -m tools.web check

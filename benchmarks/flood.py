@@ -1,15 +1,17 @@
 """Benchmark of one person's flood: what it does to the turns and reads of somebody else.
 
 The flood is 500 clients of one person, each with a session in which it sends one message after
-another, answered by a streamed turn of 10 s, and 20 that list the sessions once a second. A request
-that is refused is sent again after its `Retry-After`, as SDKs do. The measurement begins when the
-flood has lasted 10 s; the baseline is the same load of the other person without it.
+another, answered by a streamed turn of 5 to 15 s, and 20 that list the sessions about once a
+second. A request that is refused is sent again after its `retry-after-ms`, or `Retry-After`, as
+OpenAI's SDKs do. The measurement begins when the flood has lasted 10 s; the baseline is the same
+load without it.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from random import randint, uniform
 
 import aiohttp
 
@@ -24,7 +26,7 @@ from benchmarks.servers.running_stack import (
 from benchmarks.table import Row, percentile, print_table, time_row
 
 TURN_WORKERS, LIST_WORKERS = 500, 20
-TOKENS, TOKEN_SECONDS = 100, 0.1
+TOKENS, TOKEN_SECONDS = (50, 150), 0.1
 TURNS_PER_SECOND, READS_PER_SECOND, SECONDS = 4, 20, 30
 FLOOD_SECONDS_BEFORE = 10
 TARGET = 0.5
@@ -53,7 +55,7 @@ class Person:
         async with self._http.post(path, json=body) as response:
             self.answers[response.status] += 1
             if response.status != 200:
-                await asyncio.sleep(float(response.headers.get("retry-after", "1")))
+                await asyncio.sleep(_retry_after(response))
                 return
             async for line in response.content:
                 if b"reply.delta" in line and tokens == 1:
@@ -68,7 +70,13 @@ class Person:
         async with self._http.get("/v1/sessions?limit=100") as response:
             self.answers[response.status] += 1
             if response.status != 200:
-                await asyncio.sleep(float(response.headers.get("retry-after", "1")))
+                await asyncio.sleep(_retry_after(response))
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    if milliseconds := response.headers.get("retry-after-ms"):
+        return float(milliseconds) / 1000
+    return float(response.headers.get("retry-after", "1"))
 
 
 async def run() -> None:
@@ -114,12 +122,12 @@ async def _flood(person: Person) -> AsyncIterator[None]:
     async def repeat_turns() -> None:
         session = await person.start_session()
         while True:
-            await person.turn(TOKENS, session)
+            await person.turn(randint(*TOKENS), session)
 
     async def repeat_lists() -> None:
         while True:
             await person.list()
-            await asyncio.sleep(1)
+            await asyncio.sleep(uniform(0.5, 1.5))
 
     workers = [asyncio.create_task(repeat_turns()) for _ in range(TURN_WORKERS)]
     workers += [asyncio.create_task(repeat_lists()) for _ in range(LIST_WORKERS)]

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rendered_stack import Resource, Stack, Workload
 
 from tools.manifests import errors_in, render, render_extra_components
 
 ROOT = Path(__file__).parents[1]
+OWNERS = {
+    f"parley-{name}{made}" for name in ("session", "history") for made in ("", "-postgres-app")
+}
 
 
 def test_the_components_that_no_overlay_has_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +48,43 @@ def test_secrets_as_files_are_those_of_the_secrets(monkeypatch: pytest.MonkeyPat
                     assert found["secretKey"] == item["key"]
                     assert found["secretPath"].endswith(source["name"].removeprefix("parley-"))
         assert not files
+
+
+@pytest.mark.parametrize("overlay", ["production", "production-external"])
+def test_only_migrations_and_rebuilds_connect_as_the_owner_of_a_database(
+    overlay: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    stack = Stack(overlay, monkeypatch, tmp_path)
+    secrets = {
+        re.sub(r"-\d+-\d+-\d+$", "", each.name): source["secret"]["name"]
+        for each in stack.workloads
+        for volume in each.pod.get("volumes", [])
+        for source in volume.get("projected", {}).get("sources", [])
+        if {"path": "database-url"}.items() <= source["secret"]["items"][0].items()
+    }
+    commands = {"parley-rebuild-history", "parley-verify-history"} & secrets.keys()
+    migrations = {"parley-migrate-session", "parley-migrate-history"}
+    assert {name for name, secret in secrets.items() if secret in OWNERS} == commands | migrations
+    assert secrets["parley-session"] == "parley-session-runtime"
+    assert secrets["parley-history-project"] == "parley-history-runtime"
+    assert secrets["parley-history-serve"] == "parley-history-reader"
+    given = {
+        value.replace("_", "-")
+        for each in stack.of("Job")
+        for variable, value in stack.environment(_named(stack, each)).items()
+        if variable.endswith("_ROLE")
+    }
+    assert given == {*secrets.values()} - OWNERS
+    managed = [
+        (role["name"], role["passwordSecret"]["name"])
+        for cluster in stack.of("Cluster")
+        for role in cluster["spec"]["managed"]["roles"]
+    ]
+    assert {name.replace("_", "-") for name, _ in managed} == (given if managed else set())
+    assert all(name.replace("_", "-") == secret for name, secret in managed)
+
+
+def _named(stack: Stack, resource: Resource) -> Workload:
+    (found,) = (each for each in stack.workloads if each.name == resource["metadata"]["name"])
+    return found

@@ -19,6 +19,7 @@ from parley_core.tracing.setup import TracingSettings
 from parley_gateway.settings import GatewaySettings
 from parley_history.operations.rebuild.settings import RebuildCommandSettings
 from parley_history.settings import ProjectSettings, ServeSettings
+from parley_history.storage.database import MigrateSettings as HistoryMigrateSettings
 from parley_inference.settings import InferenceSettings
 from parley_session.settings import (
     BackupSettings,
@@ -46,7 +47,13 @@ SECTIONS: Mapping[str, Sequence[type[Settings]]] = {
         *PROCESS_SETTINGS,
     ],
     "Inference": [InferenceSettings, *PROCESS_SETTINGS],
-    "History": [ServeSettings, ProjectSettings, RebuildCommandSettings, *PROCESS_SETTINGS],
+    "History": [
+        ServeSettings,
+        ProjectSettings,
+        HistoryMigrateSettings,
+        RebuildCommandSettings,
+        *PROCESS_SETTINGS,
+    ],
 }
 
 INTRODUCTION = """\

@@ -1,4 +1,4 @@
-"""Fault injection: the processes of a stack are killed again and again under load."""
+"""Faults under load, and repairs: kills, lost topics, undecodable records, restored backups."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

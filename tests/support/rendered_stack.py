@@ -11,7 +11,7 @@ from parley_core.runtime.settings import Settings, load, setting_fields
 from parley_gateway.settings import GatewaySettings
 from parley_history.operations.rebuild.settings import RebuildCommandSettings
 from parley_history.settings import ProjectSettings, ServeSettings
-from parley_history.storage.database import DatabaseCommandSettings
+from parley_history.storage.database import MigrateSettings as HistoryMigrateSettings
 from parley_inference.settings import InferenceSettings
 from parley_session.settings import (
     BackupSettings,
@@ -34,7 +34,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "parley_session reconcile": LogCommandSettings,
     "parley_session backup": BackupSettings,
     "parley_inference": InferenceSettings,
-    "parley_history migrate": DatabaseCommandSettings,
+    "parley_history migrate": HistoryMigrateSettings,
     "parley_history serve": ServeSettings,
     "parley_history project": ProjectSettings,
     "parley_history rebuild": RebuildCommandSettings,

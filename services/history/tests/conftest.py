@@ -49,7 +49,7 @@ async def tables(shared_database: SharedDatabase) -> AsyncIterator[ReadModelTabl
     """The tables of an empty read model."""
     await shared_database.clear()
     connection = await asyncpg.connect(shared_database.dsn)
-    tables = ReadModelTables(shared_database.dsn, connection)
+    tables = ReadModelTables(shared_database.dsn, shared_database.roles, connection)
     await tables.enter(1)
     yield tables
     await connection.close()
@@ -83,7 +83,7 @@ async def start(
     async with AsyncExitStack() as running:
 
         async def start(**settings: Any) -> HistoryClient:
-            addresses = {"dsn": tables.dsn, "session_url": session.url}
+            addresses = {"dsn": tables.reader_dsn, "session_url": session.url}
             return await running.enter_async_context(serve_history(**addresses | settings))
 
         yield start

@@ -80,7 +80,9 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
 async def test_before_the_first_check_unknown_metrics_are_omitted(
     tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    settings = project_settings(tables.dsn, bootstrap_servers=kafka_bootstrap, topic=log_topic)
+    settings = project_settings(
+        tables.runtime_dsn, bootstrap_servers=kafka_bootstrap, topic=log_topic
+    )
     projector, registry = create_projector(settings), CollectorRegistry()
     register_projector_metrics(registry, projector, create_watchdog(settings, projector))
     assert registry.get_sample_value("parley_history_projector_events_total") == 0

@@ -248,7 +248,8 @@ async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(
     process = await started(
         "parley_history",
         "serve",
-        **VALID | {"PARLEY_HISTORY_DATABASE_URL": tables.dsn, "PARLEY_HISTORY_PORT": str(port)},
+        **VALID
+        | {"PARLEY_HISTORY_DATABASE_URL": tables.reader_dsn, "PARLEY_HISTORY_PORT": str(port)},
     )
 
     async def ready() -> Any:

@@ -21,7 +21,9 @@ from parley_session.__main__ import main
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
 from parley_session.storage.migrations import MIGRATIONS
+from parley_session.storage.migrations.runtime_rights import grant_runtime_rights
 from parley_testing.processes import environment_with
+from parley_testing.role_sql import create_role, url_of_role
 
 
 class Serve:
@@ -80,15 +82,24 @@ async def pool(store_database: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
+def runtime_database(store_database: str) -> str:
+    """The URL of the same database for the role with which session serves."""
+    return url_of_role(store_database, _runtime_role(store_database))
 
 
 @pytest.fixture
-async def serve(store_database: str) -> AsyncIterator[Serve]:
+async def components(runtime_database: str) -> AsyncIterator[Components]:
+    async with open_pool(
+        runtime_database, max_connections=16, timeout_seconds=10, application_name="components"
+    ) as pool:
+        yield components_on(pool)
+
+
+@pytest.fixture
+async def serve(runtime_database: str) -> AsyncIterator[Serve]:
     """Starts session services on the database of the test, with the given settings."""
     async with AsyncExitStack() as stack:
-        yield Serve(store_database, stack)
+        yield Serve(runtime_database, stack)
 
 
 @pytest.fixture
@@ -131,5 +142,11 @@ async def _make(postgres_server: str, name: str) -> None:
     database = urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
     connection = await asyncpg.connect(database)
     await migrate(connection, load_migrations(MIGRATIONS))
+    await create_role(postgres_server, _runtime_role(database))
+    await grant_runtime_rights(connection, _runtime_role(database))
     await seed_assistants(connection, read_assistants(None))
     await connection.close()
+
+
+def _runtime_role(database: str) -> str:
+    return urlsplit(database).path[1:] + "_runtime"

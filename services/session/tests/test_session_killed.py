@@ -39,7 +39,7 @@ class Talker:
 
 
 async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
-    store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
     settings: dict[str, Any] = {
         "kafka_bootstrap_servers": kafka_bootstrap,
@@ -47,13 +47,13 @@ async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
     }
     talkers = [Talker() for _ in range(5)]
 
-    async with session_process(store_database, **settings) as served:
+    async with session_process(runtime_database, **settings) as served:
         talks = [asyncio.create_task(talker.talk(served)) for talker in talkers]
         await eventually(lambda: all(len(t.acknowledged) > 3 for t in talkers), within=30)
         await served.kill()
         await asyncio.gather(*talks)
 
-    async with session_process(store_database, **settings) as served:
+    async with session_process(runtime_database, **settings) as served:
         for talker in talkers:
             before = dict(talker.acknowledged)
             # The last request may or may not have been committed.

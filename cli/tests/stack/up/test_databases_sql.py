@@ -14,11 +14,11 @@ from parley_cli.stack.up.databases_sql import ServiceDatabase, contains_events, 
 @pytest.fixture
 async def databases(postgres_server: str) -> AsyncIterator[list[ServiceDatabase]]:
     names = [f"parley_{uuid4().hex[:12]}" for _ in range(2)]
-    yield [ServiceDatabase(name, uuid4().hex) for name in names]
+    yield [ServiceDatabase(name, uuid4().hex, {f"{name}_serves": uuid4().hex}) for name in names]
     connection = await asyncpg.connect(postgres_server)
     for name in names:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        await connection.execute(f"DROP ROLE IF EXISTS {name}")
+        await connection.execute(f"DROP ROLE IF EXISTS {name}, {name}_serves")
     await connection.close()
 
 
@@ -31,6 +31,22 @@ async def test_each_role_creates_tables_in_its_own_database_and_cannot_connect_t
     await own.close()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await asyncpg.connect(databases[0].dsn(postgres_server), database=databases[1].name)
+
+
+async def test_the_role_of_a_service_can_do_nothing_until_the_owner_lets_it(
+    postgres_server: str, databases: list[ServiceDatabase]
+) -> None:
+    await prepare_databases(postgres_server, databases, restrict_server=False)
+    role = f"{databases[0].name}_serves"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await asyncpg.connect(databases[0].dsn(postgres_server, role))
+    owner = await asyncpg.connect(databases[0].dsn(postgres_server))
+    await owner.execute(f"GRANT CONNECT ON DATABASE {databases[0].name} TO {role}")
+    await owner.close()
+    serves = await asyncpg.connect(databases[0].dsn(postgres_server, role))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await serves.execute("CREATE TABLE stored AS SELECT 7 AS number")
+    await serves.close()
 
 
 async def test_preparing_again_keeps_the_data_and_sets_the_new_password(

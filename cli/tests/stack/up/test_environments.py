@@ -12,8 +12,11 @@ from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_cli.stack.up.process_table import services
 
 STACK = ProcessEnvironment(
-    session_database="postgresql://parley_session:pw@127.0.0.1/parley_session",
-    history_database="postgresql://parley_history:pw@127.0.0.1/parley_history",
+    session_owner_database="postgresql://owner:pw@127.0.0.1/parley_session",
+    session_database="postgresql://runtime:pw@127.0.0.1/parley_session",
+    history_owner_database="postgresql://owner:pw@127.0.0.1/parley_history",
+    history_project_database="postgresql://runtime:pw@127.0.0.1/parley_history",
+    history_serve_database="postgresql://reader:pw@127.0.0.1/parley_history",
     kafka="127.0.0.1:9092",
     redis="redis://:pw@127.0.0.1:6379/0",
     internal_secret="internal",
@@ -51,7 +54,9 @@ def test_each_secret_goes_only_to_the_services_that_need_it(describe: Describe) 
         secret: {name for name, environment in processes.items() if secret in environment.values()}
         for secret in (
             *("internal", "master", "jwt"),
-            *(STACK.session_database, STACK.history_database, STACK.redis),
+            *(STACK.session_owner_database, STACK.history_owner_database),
+            *(STACK.session_database, STACK.history_project_database),
+            *(STACK.history_serve_database, STACK.redis),
         )
     }
     assert holders == {
@@ -59,7 +64,10 @@ def test_each_secret_goes_only_to_the_services_that_need_it(describe: Describe) 
         "master": {"session"},
         "jwt": {"gateway"},
         STACK.session_database: {"session"},
-        STACK.history_database: {"history-serve", "history-project"},
+        STACK.history_project_database: {"history-project"},
+        STACK.history_serve_database: {"history-serve"},
+        STACK.session_owner_database: set(),
+        STACK.history_owner_database: set(),
         STACK.redis: {"gateway", "session", "inference"},
     }
 

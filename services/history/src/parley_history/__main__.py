@@ -24,7 +24,7 @@ from parley_history.operations.dead_letters import arguments as dead_letters_arg
 from parley_history.operations.dead_letters import command as dead_letters_command
 from parley_history.operations.rebuild import command as rebuild_command
 from parley_history.projection.watchdog import ProjectorStalled
-from parley_history.storage.database import DatabaseCommandSettings
+from parley_history.storage.database import Connection, MigrateSettings
 from parley_history.storage.database_errors import DATABASE_ERRORS
 from parley_history.storage.migrations import migrate_history, require_migrated_history
 
@@ -44,7 +44,7 @@ def main() -> int:
         configure_logging(f"history-{arguments.command}")
         match arguments.command:
             case "migrate":
-                _migrate(load(DatabaseCommandSettings).database.url)
+                _migrate(load(MigrateSettings))
             case "project":
                 return _project(migrate=arguments.migrate)
             case "rebuild" | "verify":
@@ -82,8 +82,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _migrate(database_url: str) -> None:
-    for migration in run_with_connection(database_url, migrate_history):
+def _migrate(settings: MigrateSettings) -> None:
+    database = settings.database
+    roles = {"runtime": database.runtime_role, "reader": database.reader_role}
+    for migration in run_with_connection(
+        database.url, lambda connection: migrate_history(connection, roles)
+    ):
         print(f"applied {migration.number:04} {migration.name}")
 
 
@@ -97,7 +101,7 @@ def _serve(*, migrate: bool) -> None:
 
     settings = load(ServeSettings)
     if migrate:
-        _migrate(settings.database.url)
+        _migrate(load(MigrateSettings))
     configure_tracing("history-serve")
     app = create_app(settings)
     serve(
@@ -109,7 +113,7 @@ def _serve(*, migrate: bool) -> None:
         shared_port=settings.shared_port,
         settings=settings.server,
         drain_seconds=SERVE_DRAIN_SECONDS,
-        hooks=Hooks(prepare=_wait_for_database(settings, app.state.monitor.state)),
+        hooks=Hooks(prepare=_wait_for_database(settings, "reader", app.state.monitor.state)),
     )
 
 
@@ -122,7 +126,7 @@ def _project(*, migrate: bool) -> int:
 
     settings = load(ProjectSettings)
     if migrate:
-        _migrate(settings.database.url)
+        _migrate(load(MigrateSettings))
     configure_tracing("history-project")
     app = create_projector_app(settings)
     serve(
@@ -133,7 +137,7 @@ def _project(*, migrate: bool) -> int:
         management_port=settings.projector.management_port,
         settings=settings.server,
         drain_seconds=PROJECTOR_DRAIN_SECONDS,
-        hooks=Hooks(prepare=_wait_for_database(settings, app.state.monitor.state)),
+        hooks=Hooks(prepare=_wait_for_database(settings, "runtime", app.state.monitor.state)),
     )
     match app.state.failure:
         case None:
@@ -151,12 +155,15 @@ def _project(*, migrate: bool) -> int:
 
 
 def _wait_for_database(
-    settings: "ServeSettings | ProjectSettings", state: ProcessState
+    settings: "ServeSettings | ProjectSettings", role: str, state: ProcessState
 ) -> Callable[[], Awaitable[None]]:
+    async def require(connection: Connection) -> None:
+        await require_migrated_history(connection, role)
+
     async def prepare() -> None:
         await wait_until_migrated(
             settings.database.url,
-            require_migrated_history,
+            require,
             state,
             migration_wait_seconds=settings.migration_wait_seconds,
         )

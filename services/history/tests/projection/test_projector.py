@@ -33,7 +33,7 @@ async def test_records_published_before_and_after_the_start_are_projected(
 ) -> None:
     early, late = [chat(3) for _ in range(20)], [chat(3) for _ in range(20)]
     await relay.publish(mixed(early, random.Random(1)))
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await eventually(projected(tables, early), within=15)
         assert projector.is_working
         await relay.publish(mixed(late, random.Random(2)))
@@ -46,7 +46,7 @@ async def test_the_marker_of_a_transaction_does_not_remain_as_lag(
 ) -> None:
     bootstrap, topic, story = log_settings["bootstrap_servers"], log_settings["topic"], chat(1)
     await append_in_transaction(bootstrap, topic, story.records)
-    async with projecting(project_settings(tables.dsn, **log_settings)):
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)):
         [marker] = [at for at in (await ends_of(bootstrap, topic)).values() if at]
         assert marker == len(story.records) + 1
 
@@ -62,12 +62,12 @@ async def test_a_projector_resumes_where_the_previous_one_stopped(
 ) -> None:
     first, second = [chat(2) for _ in range(9)], [chat(2) for _ in range(9)]
     await relay.publish(mixed(first, random.Random(1)))
-    async with projecting(project_settings(tables.dsn, **log_settings)):
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)):
         await eventually(projected(tables, first), within=15)
     # Records that were read a second time would reappear.
     await tables.connection.execute("TRUNCATE sessions, messages, usage")
     await relay.publish(mixed(second, random.Random(1)))
-    async with projecting(project_settings(tables.dsn, **log_settings)):
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)):
         await eventually(projected(tables, second), within=15)
     assert await tables.rows() == folded(*second)
     assert sum((await tables.positions()).values()) == sum(s.version for s in first + second)
@@ -82,7 +82,7 @@ async def test_a_poison_record_parks_its_session_and_stalls_no_other(
     parked, others = chat(2), [chat(2) for _ in range(20)]
     poison = parked.records[1]
     poison = type(poison)(poison.key, poison.headers, b'{"content": "xylophone"}')
-    async with projecting(project_settings(tables.dsn, **log_settings)):
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)):
         await relay.publish([parked.records[0], poison, *parked.records[1:]])
         await relay.publish(mixed(others, random.Random(1)))
         await eventually(projected(tables, others), within=15)
@@ -102,9 +102,9 @@ async def test_two_projectors_share_the_log_and_take_over_from_each_other(
     stories = [chat(12) for _ in range(60)]
     records = mixed(stories, random.Random(3))
     parts = [records[start : start + 300] for start in range(0, len(records), 300)]
-    async with projecting(project_settings(tables.dsn, **log_settings)) as first:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as first:
         await relay.publish(parts[0])
-        async with projecting(project_settings(tables.dsn, **log_settings)) as second:
+        async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as second:
             for part in parts[1:4]:
                 await relay.publish(part)
             await eventually(
@@ -132,9 +132,11 @@ async def test_a_projector_with_a_stale_position_resumes_from_the_stored_one(
         # As members of different groups, both are assigned all partitions.
         other_group = log_settings | {"group": f"{uuid4()}"}
         both = [
-            await one.enter_async_context(projecting(project_settings(tables.dsn, **log_settings))),
+            await one.enter_async_context(
+                projecting(project_settings(tables.runtime_dsn, **log_settings))
+            ),
             await other.enter_async_context(
-                projecting(project_settings(tables.dsn, **other_group))
+                projecting(project_settings(tables.runtime_dsn, **other_group))
             ),
         ]
         await eventually(lambda: all(len(each._next) == 4 for each in both), within=20)
@@ -155,7 +157,7 @@ async def test_a_projector_without_partitions_is_ready(
 ) -> None:
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 1, 1, 1))
     settings = project_settings(
-        tables.dsn, bootstrap_servers=kafka_bootstrap, topic=topic, group=topic
+        tables.runtime_dsn, bootstrap_servers=kafka_bootstrap, topic=topic, group=topic
     )
     async with (
         projecting(settings) as first,
@@ -173,7 +175,7 @@ async def test_offsets_are_committed_to_the_group(
 ) -> None:
     story = chat(1)
     monkeypatch.setattr(projector_module, "OFFSET_COMMIT_INTERVAL_SECONDS", 0.05)
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await relay.publish(story.records)
         await eventually(projected(tables, [story]), within=15)
 
@@ -189,7 +191,7 @@ async def test_offsets_are_committed_to_the_group(
 async def test_the_projector_leaves_no_connection_behind(
     tables: ReadModelTables, log_settings: dict[str, Any]
 ) -> None:
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await eventually(lambda: projector.is_working, within=15)
 
     async def disconnected() -> Any:

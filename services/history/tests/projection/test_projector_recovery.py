@@ -44,7 +44,7 @@ async def test_the_age_of_the_oldest_event_grows_until_it_is_projected(
     tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
 ) -> None:
     story = chat(1)
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await eventually(lambda: projector.is_working, within=15)
         async with tables.connection.transaction():
             await tables.connection.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
@@ -68,7 +68,7 @@ async def test_an_event_is_projected_though_the_outcome_of_its_commit_was_unknow
 
     monkeypatch.setattr(ActiveReadModel, "apply", commit_and_fail)
     story = chat(1)
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await relay.publish(story.records)
         await eventually(projected(tables, [story]), within=20)
         await eventually(lambda: projector.oldest_unprojected is None)
@@ -89,7 +89,7 @@ async def test_the_projector_survives_lost_database_connections(
             " WHERE application_name = 'parley-projector' AND datname = current_database()"
         )
 
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         for start in range(0, len(records), 50):
             await relay.publish(records[start : start + 50])
             await eventually(disconnect, within=15)
@@ -121,7 +121,7 @@ async def test_a_failed_batch_is_read_again_from_the_stored_positions(
     monkeypatch.setattr(ActiveReadModel, "apply", fail_sometimes)
     stories = [chat(2) for _ in range(9)]
     records = mixed(stories, random.Random(1))
-    async with projecting(project_settings(tables.dsn, batch_size=20, **log_settings)):
+    async with projecting(project_settings(tables.runtime_dsn, batch_size=20, **log_settings)):
         await relay.publish(records)
         await eventually(projected(tables, stories), within=20)
     assert not failures
@@ -133,7 +133,7 @@ async def test_the_projector_shows_whether_it_works(
     tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
 ) -> None:
     story = chat(1)
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         assert not projector.joined
         await eventually(lambda: projector.is_working, within=15)
         await tables.connection.execute("ALTER TABLE positions RENAME TO away")
@@ -152,7 +152,7 @@ async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
 ) -> None:
     lost, story = chat(3), chat(1)
     await tables.connection.execute("INSERT INTO positions VALUES (0, 7), (1, 7), (2, 7), (3, 7)")
-    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+    async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await eventually(lambda: "parley rebuild history" in caplog.text, within=15)
         # The log has grown past the position, but its first seven records were never applied.
         await relay.publish(lost.records)
@@ -169,7 +169,7 @@ async def test_a_missing_topic_ends_the_projector(
     tables: ReadModelTables, kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projector_module, "JOIN_TIMEOUT_SECONDS", 0.5)
-    settings = project_settings(tables.dsn, bootstrap_servers=kafka_bootstrap, topic=topic)
+    settings = project_settings(tables.runtime_dsn, bootstrap_servers=kafka_bootstrap, topic=topic)
     with pytest.raises(LogError, match=topic):
         async with asyncio.timeout(15):
             await create_projector(settings).run()
@@ -185,7 +185,7 @@ async def test_a_projector_may_start_before_kafka(
     story, address = chat(1), f"127.0.0.1:{free_port()}"
     await relay.publish(story.records)
     async with projecting(
-        project_settings(tables.dsn, **log_settings | {"bootstrap_servers": address})
+        project_settings(tables.runtime_dsn, **log_settings | {"bootstrap_servers": address})
     ) as projector:
         await eventually(lambda: "projector paused, retrying" in caplog.text)
         assert not projector.joined

@@ -143,7 +143,7 @@ async def test_a_working_projector_is_not_ended_and_its_lag_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watchdog_module, "CHECK_INTERVAL_SECONDS", 0.05)
-    settings = project_settings(tables.dsn, stall_timeout_seconds=0.5, **log_settings)
+    settings = project_settings(tables.runtime_dsn, stall_timeout_seconds=0.5, **log_settings)
     projector = create_projector(settings)
     watchdog = create_watchdog(settings, projector)
     stories = [chat(3) for _ in range(20)]

@@ -20,7 +20,7 @@ async def test_sessions_are_read_through_a_pooler_in_transaction_mode(
             story.reply(f"answer {number} {turn}")
         await project_story(story)
 
-    async with pgbouncer(tables.dsn) as pooler_url:
+    async with pgbouncer(tables.reader_dsn) as pooler_url:
         history = await start(pooler_url=pooler_url)
 
         async def read(reader: int) -> None:

@@ -38,6 +38,10 @@ from parley_session.settings import (
 from parley_session.storage.database import Connection
 from parley_session.storage.keys.wrapped_key_counts import require_master_keys
 from parley_session.storage.migrations import MIGRATIONS
+from parley_session.storage.migrations.runtime_rights import (
+    grant_runtime_rights,
+    require_runtime_rights,
+)
 from parley_session.wiring import new_relay
 
 # Their messages may quote a row.
@@ -133,11 +137,20 @@ def _migrate(settings: MigrateSettings) -> None:
     definitions = read_assistants(settings.assistants_path)
     for migration in migrate_database(settings.database.url, MIGRATIONS):
         print(f"applied {migration.number:04} {migration.name}")
+    if role := settings.database.runtime_role:
+        run_with_connection(
+            settings.database.url, lambda connection: grant_runtime_rights(connection, role)
+        )
     changed = run_with_connection(
         settings.database.url, lambda connection: seed_assistants(connection, definitions)
     )
     if changed:
         print(f"seeded {changed} assistants")
+
+
+async def _require_migrated(connection: Connection) -> None:
+    await require_migrated(connection, load_migrations(MIGRATIONS))
+    await require_runtime_rights(connection)
 
 
 async def _create_topics(settings: CreateTopicSettings) -> None:
@@ -169,7 +182,7 @@ def _serve(settings: SessionSettings) -> None:
     monitor = app.state.monitor
 
     async def require_usable(connection: Connection) -> None:
-        await require_migrated(connection, load_migrations(MIGRATIONS))
+        await _require_migrated(connection)
         await require_master_keys(connection, settings.master_key)
 
     async def prepare() -> None:

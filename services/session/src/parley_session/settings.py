@@ -32,7 +32,7 @@ from parley_core.runtime.settings import (
 from parley_session.application.turns.lease_sweeper import TurnSettings
 from parley_session.relay.relay import RelaySettings
 from parley_session.relay.topic_settings import TopicSettings
-from parley_session.storage.database import DatabaseSettings
+from parley_session.storage.database import DatabaseSettings, MigrateDatabaseSettings
 
 _PREFIX = "PARLEY_SESSION_"
 
@@ -55,7 +55,7 @@ RedisUrlSetting = Annotated[
 class MigrateSettings(Settings, env_prefix=_PREFIX):
     """Settings of `migrate`."""
 
-    database: DatabaseSettings
+    database: MigrateDatabaseSettings
     assistants_path: Path | None = Field(
         default=None, description="the path of a YAML file with the shared assistants"
     )

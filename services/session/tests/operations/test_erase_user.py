@@ -48,9 +48,9 @@ class Typed(io.StringIO):
 
 
 @pytest.fixture
-def erase_user(run: Run, store_database: str, redis_url: str) -> EraseUser:
+def erase_user(run: Run, runtime_database: str, redis_url: str) -> EraseUser:
     variables = {"redis_url": redis_url}
-    return lambda *options: run(" ".join(["erase-user", *options]), store_database, **variables)
+    return lambda *options: run(" ".join(["erase-user", *options]), runtime_database, **variables)
 
 
 async def test_all_sessions_of_a_person_are_erased_in_any_state(
@@ -91,7 +91,7 @@ async def test_all_sessions_of_a_person_are_erased_in_any_state(
 
 
 async def test_the_erased_sessions_are_gone_for_readers_at_once(
-    run: Run, store_database: str, redis_url: str, erase_user: EraseUser, components: Components
+    run: Run, runtime_database: str, redis_url: str, erase_user: EraseUser, components: Components
 ) -> None:
     session_id = await append_turns(components, 1)
     redis = RedisWithCircuitBreaker(redis_url, timeout_seconds=5, open_seconds=1, max_connections=1)
@@ -102,7 +102,7 @@ async def test_the_erased_sessions_are_gone_for_readers_at_once(
         assert cached is not None
         assert cached.versions == {session_id: None}
     await append_turns(components, 1)
-    unpublished = await run("erase-user --user ada --yes", store_database)
+    unpublished = await run("erase-user --user ada --yes", runtime_database)
     assert (unpublished.code, "PARLEY_REDIS_URL" in unpublished.stderr) == (0, True)
 
 
@@ -145,14 +145,14 @@ async def test_it_prompts_on_a_terminal_and_otherwise_requires_yes(
 
 
 async def test_a_key_of_another_master_key_ends_it_with_an_error(
-    run: Run, store_database: str, components: Components
+    run: Run, runtime_database: str, components: Components
 ) -> None:
     await start(components.store, CALLER)
     other = MASTER_KEY.replace("k1:", "k2:")
-    ended = await run("erase-user --user ada --yes", store_database, master_key=other)
+    ended = await run("erase-user --user ada --yes", runtime_database, master_key=other)
     assert ended.code == 1
     assert ended.stderr.startswith("Erased 0 sessions, then failed: session ")
-    unset = await run("erase-user --user ada --yes", store_database, master_key="")
+    unset = await run("erase-user --user ada --yes", runtime_database, master_key="")
     assert (unset.code, unset.stderr[:29]) == (2, "PARLEY_MASTER_KEY is not set.")
 
 

@@ -20,16 +20,16 @@ from parley_testing.eventually import eventually
 
 
 @pytest.fixture
-async def connection(store_database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(store_database)
+async def connection(runtime_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(runtime_database)
     yield connection
     await connection.close()
 
 
 async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
-    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
+    async with relaying(runtime_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
         await append_sessions(components, sessions=6, turns=4)
         await eventually(lambda: outbox_is_empty(pool))
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
@@ -39,7 +39,7 @@ async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
     "limits", [{"max_batch_events": 3}, {"max_batch_bytes": 1}, {"max_batch_bytes": 1500}]
 )
 async def test_small_batches_keep_the_order(
-    store_database: str,
+    runtime_database: str,
     pool: Pool,
     components: Components,
     kafka_bootstrap: str,
@@ -48,17 +48,17 @@ async def test_small_batches_keep_the_order(
 ) -> None:
     await append_sessions(components, sessions=3, turns=3)
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), **limits
+        runtime_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), **limits
     ):
         await eventually(lambda: outbox_is_empty(pool))
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
 async def test_an_append_wakes_the_relay(
-    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database,
+        runtime_database,
         lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
         poll_interval_seconds=60,
     ) as [relay]:
@@ -71,10 +71,10 @@ async def test_an_append_wakes_the_relay(
 
 
 async def test_the_relay_can_be_woken_with_a_delay(
-    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database,
+        runtime_database,
         lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
         poll_interval_seconds=60,
     ) as [relay]:
@@ -92,10 +92,10 @@ async def test_the_relay_can_be_woken_with_a_delay(
 
 
 async def test_concurrent_relays_lose_repeat_and_reorder_nothing(
-    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database,
+        runtime_database,
         lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
         number=3,
         max_batch_events=5,
@@ -111,7 +111,7 @@ async def test_concurrent_relays_lose_repeat_and_reorder_nothing(
 
 
 async def test_rows_that_commit_late_are_not_skipped(
-    store_database: str,
+    runtime_database: str,
     pool: Pool,
     components: Components,
     connection: asyncpg.Connection,
@@ -119,7 +119,7 @@ async def test_rows_that_commit_late_are_not_skipped(
     log_topic: str,
 ) -> None:
     early = await append_turns(components, 1)
-    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
+    async with relaying(runtime_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
         transaction = connection.transaction()
         await transaction.start()
         # Their positions precede those of rows that commit meanwhile.
@@ -133,10 +133,10 @@ async def test_rows_that_commit_late_are_not_skipped(
 
 
 async def test_a_relay_reconnects_after_its_connection_was_cut(
-    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), max_batch_events=2
+        runtime_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), max_batch_events=2
     ):
         for _ in range(5):
             appending = asyncio.create_task(append_sessions(components, sessions=2, turns=3))
@@ -152,7 +152,7 @@ async def test_a_relay_reconnects_after_its_connection_was_cut(
 
 
 async def test_a_relay_waits_for_a_missing_topic(
-    store_database: str,
+    runtime_database: str,
     pool: Pool,
     components: Components,
     kafka_bootstrap: str,
@@ -166,7 +166,7 @@ async def test_a_relay_waits_for_a_missing_topic(
         return LogWriter(Brokers("127.0.0.1:1" if away else kafka_bootstrap), log_topic)
 
     await append_turns(components, 1)
-    async with relaying(store_database, writer):
+    async with relaying(runtime_database, writer):
         await eventually(lambda: "relay of sessions failed, retrying" in caplog.text)
         assert not await outbox_is_empty(pool)
         away = False
@@ -178,7 +178,7 @@ async def test_a_relay_waits_for_a_missing_topic(
 
 
 async def test_the_relay_survives_any_error(
-    store_database: str,
+    runtime_database: str,
     pool: Pool,
     components: Components,
     kafka_bootstrap: str,
@@ -192,7 +192,7 @@ async def test_the_relay_survives_any_error(
             raise surprises.pop()
         return LogWriter(Brokers(kafka_bootstrap), log_topic)
 
-    async with relaying(store_database, writer):
+    async with relaying(runtime_database, writer):
         await append_turns(components, 1)
         await eventually(lambda: outbox_is_empty(pool))
     assert "relay: RuntimeError" in caplog.text
@@ -213,7 +213,7 @@ async def test_only_acknowledged_events_leave_the_outbox(
 
 
 async def test_a_relay_that_dies_while_publishing_leaves_its_rows_to_the_next(
-    pool: Pool, components: Components, connection: asyncpg.Connection, store_database: str
+    pool: Pool, components: Components, connection: asyncpg.Connection, runtime_database: str
 ) -> None:
     await append_turns(components, 1)
     publishing = asyncio.Event()
@@ -225,7 +225,7 @@ async def test_a_relay_that_dies_while_publishing_leaves_its_rows_to_the_next(
     async def publish(records: Sequence[Record]) -> list[bool]:
         return [True] * len(records)
 
-    first = await asyncpg.connect(store_database)
+    first = await asyncpg.connect(runtime_database)
     is_leader = asyncio.create_task(Outbox(first, 100, 10**6).drain_batch(never_ends))
     await publishing.wait()
     second = Outbox(connection, 100, 10**6)
@@ -242,10 +242,10 @@ async def test_a_relay_that_dies_while_publishing_leaves_its_rows_to_the_next(
 
 
 async def test_the_idle_timeout_covers_one_publish(
-    store_database: str,
+    runtime_database: str,
 ) -> None:
     connection = await asyncpg.connect(
-        store_database, server_settings=connection_settings(publish_timeout_seconds=7)
+        runtime_database, server_settings=connection_settings(publish_timeout_seconds=7)
     )
     timeout = await connection.fetchval("SHOW idle_in_transaction_session_timeout")
     await connection.close()

@@ -47,7 +47,7 @@ class Stopped(LogWriter):
 
 
 async def test_a_relay_that_lost_the_lock_publishes_only_repeats(
-    store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
     components, brokers = components_on(pool), Brokers(kafka_bootstrap)
     session_ids = [await append_turns(components, 3) for _ in range(3)]
@@ -57,12 +57,12 @@ async def test_a_relay_that_lost_the_lock_publishes_only_repeats(
     def writer() -> LogWriter:
         return writers.pop() if writers else LogWriter(brokers, log_topic)
 
-    async with relaying(store_database, writer, max_batch_events=20):
+    async with relaying(runtime_database, writer, max_batch_events=20):
         await zombie.stopped.wait()
         # Like idle_in_transaction_session_timeout.
         assert await pool.fetchval(_END_RELAYS) == 1
         async with relaying(
-            store_database, lambda: LogWriter(brokers, log_topic), max_batch_events=20
+            runtime_database, lambda: LogWriter(brokers, log_topic), max_batch_events=20
         ):
             for session_id in session_ids:
                 await append_turn(components, session_id)
@@ -76,7 +76,7 @@ async def test_a_relay_that_lost_the_lock_publishes_only_repeats(
 
 
 async def test_the_next_leader_repeats_unacknowledged_events(
-    store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
     components, brokers = components_on(pool), Brokers(kafka_bootstrap)
     await append_sessions(components, sessions=3, turns=3)
@@ -86,10 +86,10 @@ async def test_the_next_leader_repeats_unacknowledged_events(
     def writer() -> LogWriter:
         return writers.pop() if writers else LogWriter(brokers, log_topic)
 
-    async with relaying(store_database, writer, max_batch_events=20):
+    async with relaying(runtime_database, writer, max_batch_events=20):
         await first.stopped.wait()
         assert await pool.fetchval(_END_RELAYS) == 1
-        async with relaying(store_database, writer, max_batch_events=10):
+        async with relaying(runtime_database, writer, max_batch_events=10):
             await second.stopped.wait()
             # Both relays publish the same events at the same time.
             first.woken.set()
@@ -99,7 +99,7 @@ async def test_the_next_leader_repeats_unacknowledged_events(
 
 
 async def test_a_suspended_leader_is_replaced_within_seconds(
-    store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
     settings: dict[str, Any] = {
         "kafka_bootstrap_servers": kafka_bootstrap,
@@ -108,12 +108,12 @@ async def test_a_suspended_leader_is_replaced_within_seconds(
     }
     components = components_on(pool)
     async with AsyncExitStack() as stack:
-        leader = await stack.enter_async_context(session_process(store_database, **settings))
+        leader = await stack.enter_async_context(session_process(runtime_database, **settings))
         await append_sessions(components, sessions=10, turns=20)
         await stop_while_it_publishes(leader.process, pool)
         clock = asyncio.get_running_loop()
         stopped = clock.time()
-        other = await stack.enter_async_context(session_process(store_database, **settings))
+        other = await stack.enter_async_context(session_process(runtime_database, **settings))
         await talk(other)
         await eventually(lambda: outbox_is_empty(pool))
         # 5 s to publish and 2 s of slack; then the other process drains the outbox.

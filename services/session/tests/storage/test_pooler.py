@@ -24,9 +24,9 @@ async def converse(session: Service) -> dict[str, Any]:
 
 
 async def test_turns_complete_through_a_pooler_in_transaction_mode(
-    serve: Any, store_database: str, pool: Pool
+    serve: Any, runtime_database: str, pool: Pool
 ) -> None:
-    async with pgbouncer(store_database) as pooler_url:
+    async with pgbouncer(runtime_database) as pooler_url:
         session = await serve(session_database_pooler_url=pooler_url)
         turns = await asyncio.gather(*(converse(session) for _ in range(CONVERSATIONS)))
         assert {turn["status"] for turn in turns} == {"completed"}

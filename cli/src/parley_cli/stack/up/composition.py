@@ -26,7 +26,14 @@ from parley_cli.stack.up.addresses import (
 )
 from parley_cli.stack.up.databases_sql import ServiceDatabase, contains_events, prepare_databases
 from parley_cli.stack.up.engine_selection import EngineSelection
-from parley_cli.stack.up.environments import Environments, ProcessEnvironment
+from parley_cli.stack.up.environments import (
+    HISTORY_PROJECT_ROLE,
+    HISTORY_SERVE_ROLE,
+    SESSION_ROLE,
+    Environments,
+    ProcessEnvironment,
+)
+from parley_cli.stack.up.migration_steps import migration_step
 from parley_cli.stack.up.monitoring_programs import Monitoring, configure_monitoring
 from parley_core.log import LogError, ensure_topic
 from parley_events.topics import (
@@ -69,12 +76,22 @@ async def compose(
     await engines.require_external()
     secrets = SecretStore(data)
     session, history = (
-        ServiceDatabase(f"parley_{service}", secrets.password(f"{service}-database"))
-        for service in ("session", "history")
+        ServiceDatabase(
+            f"parley_{service}",
+            secrets.password(f"{service}-database"),
+            {role: secrets.password(f"{role}-role") for role in roles},
+        )
+        for service, roles in (
+            ("session", (SESSION_ROLE,)),
+            ("history", (HISTORY_PROJECT_ROLE, HISTORY_SERVE_ROLE)),
+        )
     )
     connections = ProcessEnvironment(
-        session_database=session.dsn(engines.postgres_url),
-        history_database=history.dsn(engines.postgres_url),
+        session_owner_database=session.dsn(engines.postgres_url),
+        session_database=session.dsn(engines.postgres_url, SESSION_ROLE),
+        history_owner_database=history.dsn(engines.postgres_url),
+        history_project_database=history.dsn(engines.postgres_url, HISTORY_PROJECT_ROLE),
+        history_serve_database=history.dsn(engines.postgres_url, HISTORY_SERVE_ROLE),
         kafka=engines.brokers.bootstrap,
         redis=engines.redis_url,
         internal_secret=_value(settings.internal_secret) or secrets.password("internal-secret"),
@@ -96,7 +113,13 @@ async def compose(
                 for spec in observers
             ),
         ],
-        [*_preparations(settings, engines, (session, history))],
+        [
+            *_preparations(settings, engines, (session, history)),
+            *(
+                migration_step(service, environments.of_migration(service), data)
+                for service in ("session", "history")
+            ),
+        ],
         engines,
         f"http://{gateway}",
         monitoring,

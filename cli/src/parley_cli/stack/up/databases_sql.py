@@ -1,6 +1,6 @@
-"""Creates the databases of session and history, each with a role that can access no other."""
+"""Creates the databases of session and history, each with roles that can access no other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -25,15 +25,20 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 @dataclass(frozen=True)
 class ServiceDatabase:
-    """A database and the role of the same name that owns it."""
+    """A database, the role of the same name that owns it, and roles that services have.
+
+    `roles` are the passwords by the names of the latter. They get their rights from `migrate`.
+    """
 
     name: str
     password: str = field(repr=False)
+    roles: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def dsn(self, server: str) -> str:
-        """The DSN of the database on the server of the given URL."""
+    def dsn(self, server: str, role: str | None = None) -> str:
+        """The DSN of the database on the server of the given URL, for its owner or a role."""
         host = urlsplit(server).netloc.rpartition("@")[2]
-        netloc = f"{self.name}:{self.password}@{host}"
+        credentials = f"{role}:{self.roles[role]}" if role else f"{self.name}:{self.password}"
+        netloc = f"{credentials}@{host}"
         return urlsplit(server)._replace(netloc=netloc, path=f"/{self.name}").geturl()
 
 
@@ -75,9 +80,9 @@ async def contains_events(admin_dsn: str, database: str) -> bool:
 
 
 async def _prepare(connection: Connection, database: ServiceDatabase) -> None:
-    role_exists = await connection.fetchval(ROLE_EXISTS, database.name)
-    statement = ALTER_ROLE if role_exists else CREATE_ROLE
-    await _execute(connection, statement, database.name, database.password)
+    for role, password in {database.name: database.password, **database.roles}.items():
+        role_exists = await connection.fetchval(ROLE_EXISTS, role)
+        await _execute(connection, ALTER_ROLE if role_exists else CREATE_ROLE, role, password)
     if not await connection.fetchval(DATABASE_EXISTS, database.name):
         await _execute(connection, CREATE_DATABASE, database.name)
     await _execute(connection, REVOKE_PUBLIC_ACCESS, database.name)

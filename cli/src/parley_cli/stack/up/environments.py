@@ -25,6 +25,8 @@ OF_ALL_PROCESSES = (
     "PARLEY_CONNECTION_MAX_SECONDS",
 )
 DEMO_MODEL_NAME = "parley-demo"
+SESSION_ROLE = "parley_session_runtime"
+HISTORY_PROJECT_ROLE, HISTORY_SERVE_ROLE = "parley_history_runtime", "parley_history_reader"
 # The whole stack stops within 10 s, of which running replies may take these.
 DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
 GATEWAY_DRAIN = {"PARLEY_GATEWAY_DRAIN_SECONDS": "1", "PARLEY_GATEWAY_HANDOVER_SECONDS": "0"}
@@ -34,10 +36,16 @@ _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
 
 @dataclass(frozen=True)
 class ProcessEnvironment:
-    """The locations and secrets of a stack, from which the processes get what they need."""
+    """The locations and secrets of a stack, from which the processes get what they need.
 
+    The owner of a database migrates it; the services have other roles.
+    """
+
+    session_owner_database: str = field(repr=False)
     session_database: str = field(repr=False)
-    history_database: str = field(repr=False)
+    history_owner_database: str = field(repr=False)
+    history_project_database: str = field(repr=False)
+    history_serve_database: str = field(repr=False)
     kafka: str
     redis: str = field(repr=False)
     internal_secret: str = field(repr=False)
@@ -60,11 +68,20 @@ class Environments:
         self._settings, self._addresses, self._stack = settings, addresses, stack
         self._page = page
 
-    def session_database(self) -> Mapping[str, str]:
-        return {"PARLEY_SESSION_DATABASE_URL": self._stack.session_database}
-
-    def history_database(self) -> Mapping[str, str]:
-        return {"PARLEY_HISTORY_DATABASE_URL": self._stack.history_database}
+    def of_migration(self, service: str) -> Mapping[str, str]:
+        """The environment of `migrate` of session or history."""
+        if service == "session":
+            return {
+                **self._session_settings(),
+                "PARLEY_SESSION_DATABASE_URL": self._stack.session_owner_database,
+                "PARLEY_SESSION_DATABASE_RUNTIME_ROLE": SESSION_ROLE,
+            }
+        return {
+            **variables("PARLEY_HISTORY_"),
+            "PARLEY_HISTORY_DATABASE_URL": self._stack.history_owner_database,
+            "PARLEY_HISTORY_DATABASE_RUNTIME_ROLE": HISTORY_PROJECT_ROLE,
+            "PARLEY_HISTORY_DATABASE_READER_ROLE": HISTORY_SERVE_ROLE,
+        }
 
     def of(self, service: str, index: int) -> Mapping[str, str]:
         match service:
@@ -74,8 +91,10 @@ class Environments:
                 own = self._inference()
             case "gateway":
                 own = self._gateway()
+            case "history-serve":
+                own = self._history(self._stack.history_serve_database)
             case _:
-                own = self._history()
+                own = self._history(self._stack.history_project_database)
         return {
             **own,
             **self._listen_address(service, index),
@@ -86,13 +105,18 @@ class Environments:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _session(self) -> dict[str, str]:
+    def _session_settings(self) -> dict[str, str]:
         return {
             **variables("PARLEY_SESSION_"),
-            **self.session_database(),
+            **_file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants),
+        }
+
+    def _session(self) -> dict[str, str]:
+        return {
+            **self._session_settings(),
+            "PARLEY_SESSION_DATABASE_URL": self._stack.session_database,
             **self._kafka(),
             "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
-            **_file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants),
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
             **_file("PARLEY_LIMITS_FILE", self._settings.limits_file),
             "PARLEY_REDIS_URL": self._stack.redis,
@@ -109,10 +133,10 @@ class Environments:
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
-    def _history(self) -> dict[str, str]:
+    def _history(self, database: str) -> dict[str, str]:
         return {
             **variables("PARLEY_HISTORY_"),
-            **self.history_database(),
+            "PARLEY_HISTORY_DATABASE_URL": database,
             **self._kafka(),
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }

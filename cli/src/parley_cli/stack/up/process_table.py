@@ -8,10 +8,10 @@ from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, replica_name, s
 from parley_cli.stack.up.environments import Environments
 
 ARGUMENTS = {
-    "session": ("parley_session", "serve", "--migrate"),
+    "session": ("parley_session", "serve"),
     "inference": ("parley_inference",),
-    "history-serve": ("parley_history", "serve", "--migrate"),
-    "history-project": ("parley_history", "project", "--migrate"),
+    "history-serve": ("parley_history", "serve"),
+    "history-project": ("parley_history", "project"),
     "gateway": ("parley_gateway",),
 }
 # Steps that must be done before a process starts. A service itself waits for those that it calls.

@@ -1,6 +1,7 @@
 """Errors of the HTTP APIs, all of one shape: {"error": {"message", "type", "param", "code"}}."""
 
 import json
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -86,17 +87,25 @@ class IdempotencyKeyReused(ParleyError):
 class TooManyRequests(ParleyError):
     status, type, code = 429, "rate_limit_error", "too_many_requests"
 
-    def __init__(self, message: str, *, retry_after_seconds: int = 1, **fields: Any) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: float = 1, **fields: Any) -> None:
         super().__init__(message, **fields)
-        self.headers.setdefault("retry-after", str(retry_after_seconds))
+        self.headers = _retry_headers(retry_after_seconds) | self.headers
 
 
 class Unavailable(ParleyError):
     status, type, code = 503, "server_error", "unavailable"
 
-    def __init__(self, message: str, *, retry_after_seconds: int = 1, **fields: Any) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: float = 1, **fields: Any) -> None:
         super().__init__(message, **fields)
-        self.headers.setdefault("retry-after", str(retry_after_seconds))
+        self.headers = _retry_headers(retry_after_seconds) | self.headers
+
+
+def _retry_headers(seconds: float) -> dict[str, str]:
+    """`Retry-After` has whole seconds; the milliseconds of a part are in OpenAI's own header."""
+    headers = {"retry-after": str(max(1, math.ceil(seconds)))}
+    if seconds % 1:
+        headers["retry-after-ms"] = str(math.ceil(seconds * 1000))
+    return headers
 
 
 def error_body(

@@ -38,6 +38,7 @@ _ERROR_FIELDS = {"message", "type", "param", "code"}
 # Of an error: when to retry, and the limit that is reached.
 _FORWARDED_HEADERS = (
     "retry-after",
+    "retry-after-ms",
     "x-should-retry",
     "x-ratelimit-limit-tokens",
     "x-ratelimit-remaining-tokens",

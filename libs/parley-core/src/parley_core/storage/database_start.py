@@ -44,8 +44,9 @@ async def wait_until_migrated(
 ) -> None:
     """Return once the database answers and `require` returns; until then, retry.
 
-    `require` raises MigrationsPending for up to `migration_wait_seconds`. Raises that then, any
-    other MigrationError at once, and asyncpg's error when the database refuses the credentials.
+    `require` raises MigrationsPending, or the role has no rights, for up to
+    `migration_wait_seconds`. Raises that then, any other MigrationError at once, and asyncpg's
+    error when the database refuses the credentials.
     """
     now = clock or asyncio.get_running_loop().time
     backoff = Backoff(_RETRY_INITIAL_SECONDS, _RETRY_MAX_SECONDS)
@@ -62,7 +63,8 @@ async def wait_until_migrated(
         except _UNAVAILABLE as error:
             pending_since, reason = None, type(error).__name__
             state.wait_for("database")
-        except MigrationsPending as error:
+        except (MigrationsPending, asyncpg.InsufficientPrivilegeError) as error:
+            # A role that has no rights yet gets them from the `migrate` command.
             pending_since = now() if pending_since is None else pending_since
             if now() - pending_since >= migration_wait_seconds:
                 raise

@@ -22,8 +22,9 @@ import asyncpg
 
 from parley_core.runtime.backoff import backoff_delay
 
-# Arbitrary advisory-lock key, shared by all migrating processes.
-_LOCK = 0x7061726C6579
+LOCK_KEY = 0x7061726C6579
+"""Arbitrary advisory-lock key, shared by all migrating processes."""
+
 _FILE_NAME = re.compile(r"(\d{4})_(.+)\.sql", re.ASCII)
 
 _MARKER = re.compile(r"-- (?:(expand)( concurrently)?|contract (\d+))\s*\n", re.ASCII)
@@ -107,7 +108,7 @@ async def migrate(
 
     Safe to call from several processes at once. Raises MigrationError.
     """
-    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
     try:
         await connection.execute(_CREATE_SCHEMA_MIGRATIONS)
         pending = await _pending(connection, migrations)
@@ -116,7 +117,7 @@ async def migrate(
         return pending
     finally:
         if not connection.is_closed():
-            await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+            await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
 
 
 async def require_migrated(

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from parley_core.http.errors import REQUEST_ID
+from parley_core.limits.refusals import RATE_LIMIT_HEADERS
 from parley_core.runtime.settings import Variable
 
 ANY_ORIGIN = "*"
@@ -23,7 +24,9 @@ _EXPOSED_HEADERS = (
     "parley-session-id",
     "parley-turn-id",
     "retry-after",
+    "retry-after-ms",
     "x-should-retry",
+    *RATE_LIMIT_HEADERS,
     "etag",
     "www-authenticate",
 )

@@ -8,6 +8,7 @@ import asyncpg
 from pydantic import Field
 
 from parley_core.runtime.settings import DatabaseUrl, Seconds, Settings, SettingsGroup
+from parley_core.storage.database_roles import DatabaseRole
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -35,10 +36,29 @@ class DatabaseSettings(SettingsGroup):
     )
 
 
-class DatabaseCommandSettings(Settings, env_prefix="PARLEY_HISTORY_"):
-    """The settings of commands that only need the database: `migrate` and `dead-letters`."""
+class DeadLettersSettings(Settings, env_prefix="PARLEY_HISTORY_"):
+    """The settings of `dead-letters`."""
 
     database: DatabaseSettings
+
+
+class MigrateDatabaseSettings(DatabaseSettings):
+    runtime_role: DatabaseRole | None = Field(
+        default=None,
+        description=(
+            "the role with which `project` works, which `migrate` gives the rights that it needs; "
+            "unset: it is to work with the role that migrates"
+        ),
+    )
+    reader_role: DatabaseRole | None = Field(
+        default=None, description="the role with which `serve` works, likewise"
+    )
+
+
+class MigrateSettings(Settings, env_prefix="PARLEY_HISTORY_"):
+    """The settings of `migrate`."""
+
+    database: MigrateDatabaseSettings
 
 
 async def connect(

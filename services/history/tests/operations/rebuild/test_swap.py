@@ -70,8 +70,8 @@ async def test_versions_only_grow_during_swaps_with_concurrent_reads_and_writes(
             await eventually(all_seen, within=30)
 
     async with (
-        projecting(project_settings(tables.dsn, **log_settings)),
-        reading(tables.dsn, look),
+        projecting(project_settings(tables.runtime_dsn, **log_settings)),
+        reading(tables.reader_dsn, look),
     ):
         writing = asyncio.create_task(write())
         for version in (2, 3):

@@ -86,7 +86,7 @@ async def test_changes_without_a_running_indexer_are_indexed_afterwards(
 ) -> None:
     stories = [await project_story(chat(2)) for _ in range(3)]
     monkeypatch.setattr(indexer, "SESSIONS_PER_BATCH", 2)
-    async with serve_history(tables.dsn, session.url, indexer_enabled=True):
+    async with serve_history(tables.reader_dsn, session.url, indexer_enabled=True):
         await indexed(*stories)
     version = stories[0].version
     stories[0].erase()
@@ -153,7 +153,7 @@ async def test_an_index_of_other_word_rules_is_rebuilt(
     with pytest.MonkeyPatch.context() as earlier:
         earlier.setattr(blind_tokens, "WORD_RULES_VERSION", 0)
         earlier.setattr(index_sessions, "words_of", str.split)
-        async with serve_history(tables.dsn, session.url, indexer_enabled=True) as history:
+        async with serve_history(tables.reader_dsn, session.url, indexer_enabled=True) as history:
             await indexed(await project_story(story))
             assert contents_of(await history.search("ข้าวผัด")) == []
     history = await start(indexer_enabled=True)

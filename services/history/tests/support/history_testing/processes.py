@@ -29,7 +29,7 @@ def projector_environment(
 ) -> dict[str, str]:
     """Return the environment of a projector process whose group has the topic's name."""
     return {
-        "PARLEY_HISTORY_DATABASE_URL": tables.dsn,
+        "PARLEY_HISTORY_DATABASE_URL": tables.runtime_dsn,
         "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "PARLEY_HISTORY_TOPIC": topic,
         "PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP": topic,

@@ -1,6 +1,6 @@
 """Rows of a read model in the database, and the rows that the fold of a story yields."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from parley_history.domain.usage import UsageKey, UsageRow, sum_usage, usage_of
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.storage.database import DatabaseSettings
 from parley_history.storage.positions import PositionUpdate
+from parley_testing.role_sql import url_of_role
 
 MAX_DEFERRED = 5
 PARTITION = 3
@@ -79,11 +80,20 @@ async def project(read_model: ActiveReadModel, records: Sequence[Record]) -> Seq
 
 
 class ReadModelTables:
-    """The tables of a read model, over a connection of the test."""
+    """The tables of a read model, over a connection of the test.
 
-    def __init__(self, dsn: str, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    `dsn` is for the role that migrates, `runtime_dsn` for that of `project`, `reader_dsn` for that
+    of `serve`.
+    """
+
+    def __init__(
+        self, dsn: str, roles: Mapping[str, str], connection: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
         self.dsn, self.connection = dsn, connection
-        self.settings = database_settings(dsn)
+        self.runtime_dsn, self.reader_dsn = (
+            url_of_role(dsn, roles[kind]) for kind in ("runtime", "reader")
+        )
+        self.settings = database_settings(self.runtime_dsn)
 
     async def rows(self) -> Rows:
         sessions = await self.connection.fetch(f"SELECT {_columns(SessionRow)} FROM sessions")

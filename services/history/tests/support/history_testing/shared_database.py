@@ -6,6 +6,7 @@ from uuid import uuid4
 import asyncpg
 
 from parley_history.storage.migrations import migrate_history
+from parley_testing.role_sql import create_role, drop_role
 
 _END_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -52,18 +53,26 @@ class SharedDatabase:
     def dsn(self) -> str:
         return urlsplit(self._server)._replace(path=f"/{self._name}").geturl()
 
+    @property
+    def roles(self) -> dict[str, str]:
+        return {kind: f"{self._name}_{kind}" for kind in ("runtime", "reader")}
+
     async def clear(self) -> None:
         """End all connections and empty the tables; create it anew if its schema was changed."""
         if self._schema is None or not await self._emptied():
             await self.drop()
             await self._on_server(f"CREATE DATABASE {self._name}")
+            for role in self.roles.values():
+                await create_role(self._server, role)
             connection = await asyncpg.connect(self.dsn)
-            await migrate_history(connection)
+            await migrate_history(connection, self.roles)
             self._schema = await connection.fetchval(_SCHEMA)
             await connection.close()
 
     async def drop(self) -> None:
         await self._on_server(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
+        for role in self.roles.values():
+            await drop_role(self._server, role)
 
     async def _emptied(self) -> bool:
         try:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.settings import DatabaseUrl, Seconds, SettingsGroup
+from parley_core.storage.database_roles import DatabaseRole
 from parley_core.storage.postgres_pool import Pool, open_pool
 
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ class DatabaseSettings(SettingsGroup):
     )
     maintenance_timeout_seconds: Seconds = Field(
         default=3_600, description="the seconds that a statement of a maintenance command may take"
+    )
+
+
+class MigrateDatabaseSettings(DatabaseSettings):
+    runtime_role: DatabaseRole | None = Field(
+        default=None,
+        description=(
+            "the role with which session serves, which `migrate` gives the rights on its tables "
+            "that it needs; unset: session is to serve with the role that migrates"
+        ),
     )
 
 

@@ -40,8 +40,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def back_up(run: Run, store_database: str, folder: Path) -> BackUp:
-    return lambda: run(f"backup --to {folder}", store_database)
+def back_up(run: Run, runtime_database: str, folder: Path) -> BackUp:
+    return lambda: run(f"backup --to {folder}", runtime_database)
 
 
 @pytest.fixture

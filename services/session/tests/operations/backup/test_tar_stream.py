@@ -22,13 +22,13 @@ async def test_a_backup_to_standard_output_is_restored_after_unpacking(
     run: Run,
     components: Components,
     pool: Pool,
-    store_database: str,
+    runtime_database: str,
     database: str,
     tmp_path: Path,
 ) -> None:
     await append_turns(components, 5)
     stream, folder = tmp_path / "backup.tar", tmp_path / "backup"
-    process = await started("parley_session", "backup", "--to", "-", **variables(store_database))
+    process = await started("parley_session", "backup", "--to", "-", **variables(runtime_database))
     out, log = await process.communicate()
     assert process.returncode == 0, log
     assert b"Backed up 1 sessions" in log
@@ -37,19 +37,19 @@ async def test_a_backup_to_standard_output_is_restored_after_unpacking(
         assert unpacked.getnames()[-1] == "manifest.json"
         assert {each.mode for each in unpacked} == {0o600}
         unpacked.extractall(folder, filter="data")
-    assert (await run(f"verify-backup --from {folder}", store_database)).code == 0
+    assert (await run(f"verify-backup --from {folder}", runtime_database)).code == 0
     assert (await run("migrate", database)).code == 0
     ended = await run(f"restore --from {folder}", database)
     assert ended.code == 0, ended
 
 
 async def test_a_file_in_several_pieces_is_read_as_one(
-    components: Components, store_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    components: Components, runtime_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tar_stream, "PIECE_BYTES", 100)
     session_id = await append_turns(components, 5)
     stream = tmp_path / "backup.tar"
-    settings = BackupSettings(database=DatabaseSettings(url=store_database))
+    settings = BackupSettings(database=DatabaseSettings(url=runtime_database))
     with stream.open("wb") as output:
         assert await back_up(settings, TarStream(output)) == 0
     with tarfile.open(stream) as unpacked:
@@ -60,6 +60,6 @@ async def test_a_file_in_several_pieces_is_read_as_one(
     assert {row["session_id"] for row in rows} == {str(session_id)}
 
 
-async def test_keys_apart_are_refused(run: Run, store_database: str, tmp_path: Path) -> None:
-    ended = await run(f"backup --to - --keys {tmp_path}", store_database)
+async def test_keys_apart_are_refused(run: Run, runtime_database: str, tmp_path: Path) -> None:
+    ended = await run(f"backup --to - --keys {tmp_path}", runtime_database)
     assert ended.code == 1

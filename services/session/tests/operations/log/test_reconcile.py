@@ -28,18 +28,18 @@ Reconcile = Callable[..., Awaitable[Ended]]
 
 
 @pytest.fixture
-def relay(store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str) -> Relay:
-    return lambda: relay_all(store_database, pool, kafka_bootstrap, log_topic)
+def relay(runtime_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str) -> Relay:
+    return lambda: relay_all(runtime_database, pool, kafka_bootstrap, log_topic)
 
 
 @pytest.fixture
-def reconcile(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Reconcile:
+def reconcile(run: Run, runtime_database: str, kafka_bootstrap: str, log_topic: str) -> Reconcile:
     settings = {"kafka_bootstrap_servers": kafka_bootstrap, "session_topic_sessions": log_topic}
-    return lambda *options: run(" ".join(["reconcile", *options]), store_database, **settings)
+    return lambda *options: run(" ".join(["reconcile", *options]), runtime_database, **settings)
 
 
 async def test_the_store_is_recovered_and_sessions_continue(
-    reconcile: Reconcile, relay: Relay, components: Components, pool: Pool, store_database: str
+    reconcile: Reconcile, relay: Relay, components: Components, pool: Pool, runtime_database: str
 ) -> None:
     quiet, busy, asked, cancelled, ended = [await append_turns(components, 1) for _ in range(5)]
     open_turn = submit_message()
@@ -204,7 +204,7 @@ async def test_a_session_that_changes_meanwhile_is_planned_again(
     relay: Relay,
     components: Components,
     pool: Pool,
-    store_database: str,
+    runtime_database: str,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
@@ -219,8 +219,8 @@ async def test_a_session_that_changes_meanwhile_is_planned_again(
         LogEntry(0, offset, record)
         for offset, record in enumerate(await records_in(kafka_bootstrap, log_topic))
     ]
-    connection = await asyncpg.connect(store_database)
-    other_connection = await asyncpg.connect(store_database)
+    connection = await asyncpg.connect(runtime_database)
+    other_connection = await asyncpg.connect(runtime_database)
 
     class TakenBefore(ReconcileStore):
         """Simulates a concurrent import between the query and the append."""

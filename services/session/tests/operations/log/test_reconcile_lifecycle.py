@@ -40,9 +40,9 @@ TakeBack = Callable[[Logged], Awaitable[Reconciliation]]
 
 
 @pytest.fixture
-def take_back(store_database: str) -> TakeBack:
+def take_back(runtime_database: str) -> TakeBack:
     async def take_back(logged: Logged) -> Reconciliation:
-        connection = await asyncpg.connect(store_database)
+        connection = await asyncpg.connect(runtime_database)
         reconciliation = Reconciliation(ReconcileStore(connection))
         # In small batches, like a log.
         for at in range(0, len(logged), 3):

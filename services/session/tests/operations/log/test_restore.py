@@ -29,8 +29,8 @@ Restore = Callable[[], Awaitable[Ended]]
 
 
 @pytest.fixture
-def restore(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
-    return lambda: run("restore-log", store_database, **settings_of(kafka_bootstrap, log_topic))
+def restore(run: Run, runtime_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
+    return lambda: run("restore-log", runtime_database, **settings_of(kafka_bootstrap, log_topic))
 
 
 def settings_of(bootstrap: str, topic: str) -> dict[str, Any]:
@@ -58,14 +58,14 @@ async def drop_topic(bootstrap: str, topic: str) -> None:
 
 async def test_a_dropped_topic_is_restored_during_writes_and_relaying(
     restore: Restore,
-    store_database: str,
+    runtime_database: str,
     pool: Pool,
     components: Components,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
     session_ids = [await append_turns(components, 4) for _ in range(4)]
-    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await relay_all(runtime_database, pool, kafka_bootstrap, log_topic)
     await drop_topic(kafka_bootstrap, log_topic)
     talking = True
 
@@ -74,7 +74,7 @@ async def test_a_dropped_topic_is_restored_during_writes_and_relaying(
             await append_turn(components, session_id)
 
     async with relaying(
-        store_database,
+        runtime_database,
         lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
         number=2,
         publish_timeout_seconds=0.5,
@@ -97,14 +97,14 @@ async def test_a_dropped_topic_is_restored_during_writes_and_relaying(
 
 async def test_a_complete_log_is_not_changed(
     restore: Restore,
-    store_database: str,
+    runtime_database: str,
     pool: Pool,
     components: Components,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
     await append_sessions(components, sessions=2, turns=2)
-    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await relay_all(runtime_database, pool, kafka_bootstrap, log_topic)
     ended = await restore()
     assert ended.stdout.startswith("Requeued 0 events ")
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
@@ -114,18 +114,18 @@ async def test_only_missing_events_are_published_in_order(
     restore: Restore,
     pool: Pool,
     components: Components,
-    store_database: str,
+    runtime_database: str,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
     await append_turns(components, 2)
     # As after a failover that lost outbox rows: the log has two of seven events.
     await pool.execute("DELETE FROM outbox WHERE sequence > 2")
-    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await relay_all(runtime_database, pool, kafka_bootstrap, log_topic)
     await append_turns(components, 1)
     ended = await restore()
     assert ended.stdout.startswith("Requeued 5 events ")
-    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await relay_all(runtime_database, pool, kafka_bootstrap, log_topic)
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
@@ -144,7 +144,7 @@ async def test_the_topic_of_assistants_is_restored_too(
 
 async def test_a_killed_restore_that_is_repeated_keeps_the_order(
     restore: Restore,
-    store_database: str,
+    runtime_database: str,
     pool: Pool,
     components: Components,
     kafka_bootstrap: str,
@@ -154,7 +154,7 @@ async def test_a_killed_restore_that_is_repeated_keeps_the_order(
     await pool.execute("TRUNCATE outbox")
     settings = settings_of(kafka_bootstrap, log_topic) | {"session_relay_max_batch_events": 20}
     process = await started(
-        "parley_session", "restore-log", **variables(store_database, **settings)
+        "parley_session", "restore-log", **variables(runtime_database, **settings)
     )
 
     async def some_are_published() -> bool:
@@ -166,20 +166,22 @@ async def test_a_killed_restore_that_is_repeated_keeps_the_order(
     # Another relay continues before the next run.
     await append_turns(components, 1)
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), max_batch_events=20
+        runtime_database,
+        lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
+        max_batch_events=20,
     ) as [relay]:
         await eventually(lambda: relay.published)
     assert (await restore()).code == 0
-    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await relay_all(runtime_database, pool, kafka_bootstrap, log_topic)
     await assert_all_in_log(pool, kafka_bootstrap, log_topic)
 
 
 async def test_requeued_events_precede_pending_ones_and_are_queued_once(
-    store_database: str, pool: Pool, components: Components
+    runtime_database: str, pool: Pool, components: Components
 ) -> None:
     session_id = await append_turns(components, 2)
     await pool.execute("DELETE FROM outbox WHERE sequence < 6")
-    connection = await asyncpg.connect(store_database)
+    connection = await asyncpg.connect(runtime_database)
     async with relays_paused(connection):
         assert await requeue_first(connection, [(session_id, 2)]) == 3
         assert await requeue_first(connection, [(session_id, 1)]) == 1
@@ -197,12 +199,12 @@ async def test_requeued_events_precede_pending_ones_and_are_queued_once(
 
 
 async def test_no_relay_publishes_while_relays_are_paused(
-    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    connection = await asyncpg.connect(store_database)
-    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)) as [
-        relay
-    ]:
+    connection = await asyncpg.connect(runtime_database)
+    async with relaying(
+        runtime_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)
+    ) as [relay]:
         await eventually(lambda: relay.is_leader)
         async with relays_paused(connection):
             await append_turns(components, 1)
@@ -213,13 +215,13 @@ async def test_no_relay_publishes_while_relays_are_paused(
 
 
 async def test_an_unavailable_log_ends_the_restore_and_keeps_the_queue(
-    store_database: str, pool: Pool, components: Components, monkeypatch: pytest.MonkeyPatch
+    runtime_database: str, pool: Pool, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session_id = await append_turns(components, 1)
     await pool.execute("TRUNCATE outbox")
-    connection = await asyncpg.connect(store_database)
+    connection = await asyncpg.connect(runtime_database)
     await requeue_first(connection, [(session_id, 1)])
-    away = Relay(store_database, lambda: LogWriter(Brokers(NO_KAFKA), "none"), quick_limits())
+    away = Relay(runtime_database, lambda: LogWriter(Brokers(NO_KAFKA), "none"), quick_limits())
     monkeypatch.setattr("parley_session.operations.log.restore.STALL_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(LogError, match=r"Nothing was published for 0.3 s. 3 events stay queued"):
         await relay_requeued(connection, away)

@@ -21,10 +21,10 @@ Verify = Callable[[], Awaitable[Ended]]
 
 
 @pytest.fixture
-def verify(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Verify:
+def verify(run: Run, runtime_database: str, kafka_bootstrap: str, log_topic: str) -> Verify:
     return lambda: run(
         "verify-log",
-        store_database,
+        runtime_database,
         kafka_bootstrap_servers=kafka_bootstrap,
         session_topic_sessions=log_topic,
     )
@@ -32,9 +32,9 @@ def verify(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) 
 
 @pytest.fixture
 def relay(
-    store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
+    runtime_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> Callable[[], Awaitable[None]]:
-    return lambda: relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    return lambda: relay_all(runtime_database, pool, kafka_bootstrap, log_topic)
 
 
 async def append_to_log(bootstrap: str, topic: str, *records: Record) -> None:
@@ -81,7 +81,7 @@ async def test_transaction_markers_are_not_records(
 
 async def test_store_and_log_agree_during_writes(
     verify: Verify,
-    store_database: str,
+    runtime_database: str,
     kafka_bootstrap: str,
     log_topic: str,
     components: Components,
@@ -95,7 +95,7 @@ async def test_store_and_log_agree_during_writes(
 
     async with (
         relaying(
-            store_database,
+            runtime_database,
             lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
             max_batch_events=7,
         ),
@@ -186,7 +186,7 @@ async def test_events_out_of_order_in_the_log_are_reported(
     assert f"Event 3 of session {session_id} appears in the log before event 2." in ended.stdout
 
 
-async def test_an_unavailable_log_ends_with_exit_code_1(run: Run, store_database: str) -> None:
-    ended = await run("verify-log", store_database)
+async def test_an_unavailable_log_ends_with_exit_code_1(run: Run, runtime_database: str) -> None:
+    ended = await run("verify-log", runtime_database)
     assert ended.code == 1
     assert ended.stderr.startswith("The log parley.sessions.v1 cannot be read: ")

@@ -31,14 +31,14 @@ from parley_history.operations.dead_letters.retry_records import (
     discard,
     retry,
 )
-from parley_history.storage.database import Connection, DatabaseCommandSettings, connect
+from parley_history.storage.database import Connection, DeadLettersSettings, connect
 from parley_history.storage.migrations import MIGRATIONS
 from parley_history.storage.versions.schema import active_version
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Return the exit code: 1 when the command did not achieve its purpose."""
-    settings = load(DatabaseCommandSettings)
+    settings = load(DeadLettersSettings)
     require_database_migrated(settings.database.url, MIGRATIONS)
     try:
         return asyncio.run(_run(arguments, settings))
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _fail(f"Database error: {type(error).__name__}. Please retry.")
 
 
-async def _run(arguments: argparse.Namespace, settings: DatabaseCommandSettings) -> int:
+async def _run(arguments: argparse.Namespace, settings: DeadLettersSettings) -> int:
     timeout_seconds = settings.database.timeout_seconds
     connection = await connect(
         settings.database, "parley-dead-letters", statement_timeout_seconds=timeout_seconds

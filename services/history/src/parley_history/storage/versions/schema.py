@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from parley_history.storage.database import Connection
+from parley_history.storage.role_rights import grant_version_rights
 
 _FILES = files(__package__)
 
@@ -95,6 +96,7 @@ async def add_keys(connection: Connection) -> None:
 
 async def activate(connection: Connection, version: int) -> None:
     """Make the version active for readers and projectors when the transaction commits."""
+    await grant_version_rights(connection, version)
     await connection.execute(_CREATE_VIEWS.format(version=version))
     await connection.execute(_ACTIVATE, version)
 

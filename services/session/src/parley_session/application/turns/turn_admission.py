@@ -110,8 +110,8 @@ class TurnAdmission:
     def _is_full_for_all(self) -> bool:
         return self._load.everyone.count + len(self._admitted) >= self._load.capacity
 
-    def _retry_after(self, refused: Person | None, turns: OpenTurns) -> int:
-        """Whole seconds until a turn has ended for each of those who were refused before, too.
+    def _retry_after(self, refused: Person | None, turns: OpenTurns) -> float:
+        """The seconds until a turn has ended for each of those who were refused before, too.
 
         The same time for all of them would bring all of them back for one place. Those who would
         wait longer than allowed are spread at random.
@@ -123,7 +123,7 @@ class TurnAdmission:
         self._retry_times[refused] = min(retry_at, latest)
         if retry_at > latest:
             retry_at = now + uniform(MAX_RETRY_AFTER_SECONDS / 2, MAX_RETRY_AFTER_SECONDS)  # noqa: S311
-        return max(1, math.ceil(retry_at - now))
+        return retry_at - now
 
     async def _recount(self) -> None:
         read_at = self._monotonic()

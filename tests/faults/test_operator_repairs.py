@@ -1,17 +1,33 @@
 """Repairs of the log while users chat: an undecodable record, a deleted topic."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
+import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from e2e_support.chat_load import start_chat_load
 from e2e_support.kafka_records import TOPIC, last_sequences, read_records
-from e2e_support.stack import Stack
+from e2e_support.model_server import ModelServer
+from e2e_support.stack import Stack, new_stack
 
 from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+REPLICAS = "gateway=2,session=2,inference=2,history-project=2,history-serve=2"
 PAUSE_SECONDS = 0.1
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stack(engine_cache: Path) -> AsyncIterator[Stack]:
+    async with (
+        ModelServer.serve() as model_server,
+        new_stack(engine_cache) as stack,
+        stack.running("--replicas", REPLICAS, **model_server.settings),
+    ):
+        yield stack
 
 
 async def test_an_undecodable_record_parks_its_session_until_it_is_discarded(

@@ -5,24 +5,23 @@ from uuid import uuid4
 
 import pytest
 from e2e_support.model_server import ModelServer
-from e2e_support.restarted import Restarted
-from e2e_support.stack import new_stack
+from e2e_support.stack import Stack, new_stack
 from e2e_support.user import User
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
-
+@pytest.mark.timeout(300)
 async def test_a_restored_backup_and_a_rebuild_give_the_same_history(
-    restarted: Restarted, model_server: ModelServer, engine_cache: Path, tmp_path: Path
+    stack: Stack, model_server: ModelServer, engine_cache: Path, tmp_path: Path
 ) -> None:
     backup, keys = str(tmp_path / "backup"), str(tmp_path / "keys")
-    stack, ada = restarted.stack, restarted.ada
-    session, erased = await create_sessions(ada)
-    everything = await ada.history(session, branches="all", limit=100)
-    exported = (await ada.request("GET", "/export")).json()["sessions"]
-    await stack.stdout_of("backup", "--to", backup, "--keys", keys)
-    await stack.stdout_of("verify-backup", "--from", backup, "--keys", keys)
-    before = await stack.stdout_of("log", "verify")
+    async with stack.running(**model_server.settings):
+        ada = stack.user("ada")
+        session, erased = await create_sessions(ada)
+        everything = await ada.history(session, branches="all", limit=100)
+        exported = (await ada.request("GET", "/export")).json()["sessions"]
+        await stack.stdout_of("backup", "--to", backup, "--keys", keys)
+        await stack.stdout_of("verify-backup", "--from", backup, "--keys", keys)
+        before = await stack.stdout_of("log", "verify")
     master_key = (stack.data / "secrets" / "master-key").read_text().strip()
 
     async with new_stack(engine_cache) as other:
