@@ -143,6 +143,25 @@ test('replies that hold a parser for seconds do not hold the page', async () => 
   await chat.close();
 }, 240_000);
 
+test('text that is shown as it is can be formatted, unless that takes too long', async () => {
+  const chat = await open();
+  const table = `| a | b |\n|---|---|\n${'| 1 | **2** |\n'.repeat(300)}`;
+  stack.model.script('long table', { pieces: [table] });
+  await chat.send('long table');
+  await chat.answered();
+  expect(await chat.page.locator('.plain').textContent()).toContain('| 1 | **2** |');
+  await chat.page.getByRole('button', { name: 'Show formatted' }).click();
+  await expect.poll(() => chat.page.locator('.markdown tbody tr').count()).toBe(300);
+  stack.model.script('paths', { pieces: [HOSTILE['Windows paths'] ?? ''] });
+  await chat.send('paths');
+  await chat.answered();
+  await chat.page.getByRole('button', { name: 'Show formatted' }).click();
+  await chat.page.getByText('too intricate to be formatted').waitFor();
+  expect(await chat.page.locator('.markdown tbody tr').count()).toBe(300);
+  await chat.agrees();
+  await chat.close();
+});
+
 test('right-to-left text starts at the right, and code never does', async () => {
   const chat = await open();
   stack.model.script('hebrew', {

@@ -240,6 +240,16 @@ erasures among them. At the end, the command prints the next commands.
 examples:
   PARLEY_DATA=new PARLEY_MASTER_KEY=... parley restore --from backups/2026-11-24
 """,
+    "keys": """\
+A master key is replaced while people chat: `rotate` shows the next step, and rewraps when it is
+time. Run an interrupted rewrap again. Uses PARLEY_MASTER_KEY, or secrets/master-key in the data
+folder (PARLEY_DATA), which its stack re-reads within 10 s; the event store is that of the stack.
+
+examples:
+  parley keys status
+  parley keys rotate
+  parley keys rewrap --to k2 --dry-run
+""",
     "api-keys": """\
 API keys are credentials of programs, which act as the user. They are sent like a token, or as the
 `api_key` of OpenAI's SDKs. Calls the gateway as the user: with PARLEY_TOKEN if it is set, else with

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from parley_cli.command_parser import REPEATABLE, Subparsers, add_command, whole_number_up_to
+from parley_cli.keys.keys_parser import add_keys
 from parley_cli.log.log_parser import add_log
 from parley_cli.stack.dev_tokens import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.stack.up.addresses import MAX_REPLICAS, SERVICES
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backup(commands, "backup", "--to", "back up the event store while the stack serves")
     _add_backup(commands, "verify-backup", "--from", "check that a backup is complete and intact")
     _add_backup(commands, "restore", "--from", "restore an event store from a backup")
+    add_keys(commands)
     _add_api_keys(commands)
     _add_revoke(commands)
     _add_export(commands)

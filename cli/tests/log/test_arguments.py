@@ -93,6 +93,7 @@ def test_the_help_of_each_command_has_examples(
         "restore --from x",
         "export --user ada",
         "erase-user --user ada",
+        "keys status",
     ],
 )
 def test_every_command_has_a_function_that_runs_it(arguments: str) -> None:

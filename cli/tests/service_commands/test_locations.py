@@ -21,6 +21,7 @@ COMMANDS = [
     ["rebuild", "history"],
     ["backup", "--to", "new"],
     ["erase-user", "--user", "ada"],
+    ["keys", "rewrap", "--to", "k2"],
 ]
 
 

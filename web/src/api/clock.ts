@@ -6,9 +6,12 @@ export const CLOCK_WRONG = 'parley-clock-wrong';
 // Less may be the time that an answer took, and misleads nobody.
 const MAX_DIFFERENCE_S = 300;
 
+// One answer may have waited in a device that slept.
+let wasWrong = false;
+
 export function compareClock(response: Response): void {
   const difference = Math.abs(Date.now() - Date.parse(response.headers.get('date') ?? '')) / 1000;
-  if (difference > MAX_DIFFERENCE_S) {
-    dispatchEvent(new CustomEvent(CLOCK_WRONG, { detail: difference }));
-  }
+  const isWrong = difference > MAX_DIFFERENCE_S;
+  if (isWrong && wasWrong) dispatchEvent(new CustomEvent(CLOCK_WRONG, { detail: difference }));
+  wasWrong = isWrong;
 }

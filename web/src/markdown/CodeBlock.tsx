@@ -1,7 +1,7 @@
 import { startTransition, useEffect, useState } from 'react';
 import { useText } from '../i18n/language';
 import { CopyButton } from '../ui/CopyButton';
-import type { Highlighted } from './highlight';
+import type { Highlighted } from './workers/highlight';
 
 // Lines of long code that are laid out together: what grows does not move what is above.
 const LINES = 200;
@@ -74,7 +74,7 @@ function useHighlighted(code: string, language: string, isOpen: boolean): Highli
   useEffect(() => {
     if (isOpen || !language) return;
     let isCurrent = true;
-    void import('./highlight')
+    void import('./workers/highlight')
       .then(({ highlight }) => highlight(code, language))
       // In small steps: thousands of tokens would hold the page up.
       .then((lines) => isCurrent && startTransition(() => setShown({ code, lines })))

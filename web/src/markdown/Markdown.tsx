@@ -3,9 +3,10 @@ import type { Definition, PhrasingContent, Table } from 'mdast';
 import { createElement, memo, type ReactNode, useEffect, useMemo, useReducer, useRef } from 'react';
 import { useText } from '../i18n/language';
 import { CodeBlock } from './CodeBlock';
-import { safeLink } from './links';
+import { ImageLink, Link } from './LinkText';
 import { MathText } from './MathText';
-import type { Block } from './parse';
+import { PlainText } from './PlainText';
+import { type Block, startOf } from './parse';
 import { parsedBlocks, rememberBlocks } from './parsedBlocks';
 import { isShort, type ShownBlock, StreamingBlocks, wholeBlocks } from './streamingBlocks';
 
@@ -44,27 +45,67 @@ export const Markdown = memo(function Markdown({ text, id, isStreaming }: Proper
     const timer = setTimeout(showMore, waitMs);
     return () => clearTimeout(timer);
   }, [waitMs, blocks]);
-  return <Blocks blocks={blocks} isStreaming={isStreaming} />;
+  return <Blocks blocks={blocks} isStreaming={isStreaming} isWhole={waitMs === null} />;
 });
 
-function Blocks({ blocks, isStreaming }: { blocks: ShownBlock[]; isStreaming: boolean }) {
+interface BlocksProperties {
+  blocks: ShownBlock[];
+  isStreaming: boolean;
+  /** The blocks are those of all the text so far. */
+  isWhole: boolean;
+}
+
+function Blocks({ blocks, isStreaming, isWhole }: BlocksProperties) {
   const definitions = definitionsIn(blocks);
   return (
     <div className={isStreaming ? 'markdown streaming' : 'markdown'}>
-      {blocks.map(({ start, node, source }, index) =>
+      {runsOf(blocks).map(({ start, node, parts, isLast }) =>
         node ? (
           <TopBlock
             key={start}
             node={node}
             definitions={definitions}
-            isOpen={isStreaming && index === blocks.length - 1}
+            isOpen={isStreaming && isLast}
           />
         ) : (
-          <PlainText key={start} text={source} />
+          <PlainText
+            key={start}
+            parts={parts}
+            isOpen={isStreaming || !isWhole}
+            render={(formatted) =>
+              formatted.map((each) => (
+                <TopBlock
+                  key={startOf(each)}
+                  node={each}
+                  definitions={definitions}
+                  isOpen={false}
+                />
+              ))
+            }
+          />
         ),
       )}
     </div>
   );
+}
+
+interface Run {
+  readonly start: number;
+  /** null: plain text, in parts. */
+  readonly node: Block | null;
+  readonly parts: ShownBlock[];
+  readonly isLast: boolean;
+}
+
+function runsOf(blocks: readonly ShownBlock[]): Run[] {
+  const runs: Run[] = [];
+  for (const [index, block] of blocks.entries()) {
+    const { start, node } = block;
+    const last = runs.at(-1);
+    if (node === null && last?.node === null) last.parts.push(block);
+    else runs.push({ start, node, parts: [block], isLast: index === blocks.length - 1 });
+  }
+  return runs;
 }
 
 const NO_DEFINITIONS: Definitions = new Map();
@@ -85,15 +126,6 @@ interface BlockProps {
 const TopBlock = memo(function TopBlock({ node, definitions, isOpen }: BlockProps) {
   return <>{block(node, definitions, 0, isOpen)}</>;
 });
-
-function PlainText({ text }: { text: string }) {
-  const t = useText();
-  return (
-    <div className="plain" title={t.plainText}>
-      {text}
-    </div>
-  );
-}
 
 function block(node: Block, definitions: Definitions, depth: number, isOpen = false): ReactNode {
   if (depth > MAX_DEPTH) return null;
@@ -262,26 +294,4 @@ function inlineNode(node: PhrasingContent, definitions: Definitions, depth: numb
     default:
       return null;
   }
-}
-
-function Link({ url, children }: { url: string; children: ReactNode }) {
-  const safe = safeLink(url);
-  if (!safe) return <>{children}</>;
-  return (
-    <a href={safe.href} title={safe.host} target="_blank" rel="noopener noreferrer nofollow">
-      {children}
-    </a>
-  );
-}
-
-/** A remote image could carry text of the conversation out in its address: none is loaded. */
-function ImageLink({ url, alt }: { url: string; alt: string }) {
-  const t = useText();
-  const safe = safeLink(url);
-  if (!safe) return <>{alt}</>;
-  return (
-    <a className="image-link" href={safe.href} target="_blank" rel="noopener noreferrer nofollow">
-      {alt ? `${alt} (${safe.host})` : t.imageAt(safe.host)}
-    </a>
-  );
 }

@@ -4,7 +4,7 @@
  */
 
 // Characters of one paragraph, item or line of a table. A paragraph of prose has some hundred.
-const MAX_PARAGRAPH = 8_000;
+const MAX_PARAGRAPH = 5_000;
 // Of one with so many characters, at most a quarter are marks.
 const MARKED_PARAGRAPH = 1_000;
 const MARKS = /[`*_[\]\\<>~]/g;
@@ -16,6 +16,8 @@ const ITEM = /^ *(?:[-*+] |\d{1,9}[.)] |\|)/;
 const MAX_NESTING = 40;
 const NESTED = new RegExp(`^(?:[ \\t]|>|[-*+] |\\d{1,9}[.)] ){${MAX_NESTING},}`);
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
+// Characters of plain text that are laid out together: what is appended moves none of them.
+const PART = 2_000;
 
 export interface Piece {
   readonly text: string;
@@ -88,4 +90,27 @@ function pieces(text: string, hostile: ReadonlyArray<[number, number]>): Piece[]
     result.push({ text: text.slice(at), start: at, isPlain: false });
   }
   return result;
+}
+
+/** Cuts plain text into parts, each at the end of a line or of a word if there is one. */
+export function partsOf(text: string): string[] {
+  const parts: string[] = [];
+  let start = 0;
+  while (text.length - start > PART) {
+    const end = cutEnd(text, start, PART, ['\n', ' ']);
+    parts.push(text.slice(start, end));
+    start = end;
+  }
+  return [...parts, text.slice(start)];
+}
+
+/** Behind the last of the first marks in the second half of a length, never inside of a pair. */
+export function cutEnd(text: string, start: number, length: number, marks: string[]): number {
+  const part = text.slice(start, start + length);
+  for (const mark of marks) {
+    const end = part.lastIndexOf(mark) + 1;
+    if (end > length / 2) return start + end;
+  }
+  const end = start + length;
+  return (text.codePointAt(end - 1) ?? 0) > 0xffff ? end - 1 : end;
 }

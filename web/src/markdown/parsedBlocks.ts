@@ -1,8 +1,10 @@
 /** The blocks of complete messages, which are parsed once, however often they are mounted. */
 import { registerCache } from '../turns/contentCaches';
+import type { Block } from './parse';
 import type { ShownBlock } from './streamingBlocks';
 
 const MAX_MESSAGES = 500;
+const MAX_FORMATTED = 20;
 const parsed = new Map<string, { text: string; blocks: ShownBlock[] }>();
 
 export function parsedBlocks(id: string, text: string): ShownBlock[] | null {
@@ -19,4 +21,19 @@ export function rememberBlocks(id: string, text: string, blocks: ShownBlock[]): 
   return blocks;
 }
 
-registerCache(() => parsed.clear());
+const formatted = new Map<string, readonly Block[]>();
+
+/** Plain text that a reader has asked to be formatted. */
+export function formattedBlocks(text: string): readonly Block[] | null {
+  return formatted.get(text) ?? null;
+}
+
+export function rememberFormatted(text: string, blocks: readonly Block[]): void {
+  if (formatted.size >= MAX_FORMATTED) formatted.clear();
+  formatted.set(text, blocks);
+}
+
+registerCache(() => {
+  parsed.clear();
+  formatted.clear();
+});

@@ -86,6 +86,33 @@ describe('hostile text', () => {
     expect(pieces.map((piece) => piece.text).join('')).toBe(text);
   });
 
+  test.each(['\n\n**End.**\n\nOf it.', '\n```\ncode\n```\n\nEnd.'])(
+    'a long paragraph is plain text in parts, which keep their identity, up to %j',
+    (ending) => {
+      const text = `Intro.\n\n${'*x* y '.repeat(4000)}${ending}`;
+      const parts = fc.array(fc.integer({ min: 500, max: 3000 }));
+      fc.assert(
+        fc.property(parts, (lengths) => {
+          const blocks = new StreamingBlocks();
+          let end = 0;
+          let before: ShownBlock[] = [];
+          for (const length of lengths) {
+            end = Math.min(text.length, end + length);
+            const shown = blocks.update(text.slice(0, end), Number.POSITIVE_INFINITY);
+            const settled = before.filter(({ node }) => node === null).slice(0, -1);
+            for (const part of settled) expect(shown).toContain(part);
+            before = shown;
+          }
+          while (blocks.update(text, Number.POSITIVE_INFINITY) && blocks.waitMs !== null);
+          const whole = wholeBlocks(text);
+          expect(whole.filter(({ node }) => node === null).length).toBeGreaterThan(3);
+          expect(plain(blocks.finish(text))).toEqual(plain(whole));
+        }),
+        { numRuns: 50 },
+      );
+    },
+  );
+
   test('long code is code', () => {
     const code = `\`\`\`\n${'let x = 1;\n'.repeat(5000)}\`\`\``;
     expect(guarded(code).some((piece) => piece.isPlain)).toBe(false);

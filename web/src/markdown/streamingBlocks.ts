@@ -3,7 +3,7 @@
  * again; settled blocks keep their identity, and with it what was rendered of them. No step parses
  * more than some thousand characters, so that a text of any length holds nothing else up.
  */
-import { guarded } from './guards';
+import { cutEnd, guarded, partsOf } from './guards';
 import { type Block, endOf, parseMarkdown, startOf } from './parse';
 
 export interface ShownBlock {
@@ -16,20 +16,24 @@ export interface ShownBlock {
 
 // A block is settled once so many follow it: a later line can still change the ones before.
 const FOLLOWING = 3;
-// Characters that one update adds at most.
+// Characters that one update adds at most, and lines, each of which may be a block.
 const STEP = 2_000;
+const STEP_LINES = 30;
 const STEP_MS = 16;
-// A tail of more characters is settled where it can be cut: lists take quadratic time.
+// A tail of more characters or items is settled where it can be cut: lists take quadratic time.
 const MAX_TAIL = 1_500;
 // What follows so many blocks is shown as plain text.
 const MAX_BLOCKS = 1_000;
 // A longer text is not parsed again as a whole when it is complete.
 const MAX_WHOLE = 8_000;
-// Nor is one with more items of lists and rows of tables.
+// Nor is one with more items.
 const MAX_ITEMS = 60;
 const ITEMS = /^ *(?:[-*+] |\d{1,9}[.)] |\||\[\^)/gm;
 const DEFINITION = /^ {0,3}\[[^\]\n]{1,200}\]:/m;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
+// A blank line, or the line before a fence.
+const PLAIN_END = /\n[ \t]*\n|\n(?= {0,3}(?:`{3,}[^`\n]*(?:\n|$)|~{3,}))/;
+const ENDED = /\n[ \t]*\n$/;
 // With its line complete: until then the language still grows.
 const OPENING = /^(`{3,}|~{3,})[^\n]*\n/;
 
@@ -39,6 +43,8 @@ export class StreamingBlocks {
   private settledEnd = 0;
   private tail: ShownBlock[] = [];
   private nextParseAt = 0;
+  /** The tail begins inside of plain text. */
+  private isPlain = false;
   /** The blocks lack the end of the text: update again after so many milliseconds. */
   waitMs: number | null = null;
   private fence: { closes: RegExp; contentStart: number; block: ShownBlock } | null = null;
@@ -46,13 +52,13 @@ export class StreamingBlocks {
   /** `text` extends the one before, unless another begins. `now` is in milliseconds. */
   update(whole: string, now: number): ShownBlock[] {
     if (!whole.startsWith(this.text)) this.reset();
-    const text = whole.slice(0, stepEnd(whole, this.text.length));
+    const text = whole.slice(0, this.stepEnd(whole));
     this.waitMs = text.length < whole.length ? STEP_MS : null;
     if (text === this.text && text !== '') return this.blocks();
     if (this.settled.length >= MAX_BLOCKS) {
       this.text = text;
-      const source = text.slice(this.settledEnd);
-      this.tail = [{ start: this.settledEnd, node: null, source }];
+      const parts = plainBlocks(text.slice(this.settledEnd), this.settledEnd);
+      this.settle(parts, parts.length - 1);
       return this.blocks();
     }
     if (this.fence) {
@@ -96,6 +102,20 @@ export class StreamingBlocks {
     return this.blocks();
   }
 
+  /** Where the next step ends: at the end of a line if there is one, never inside of a pair. */
+  private stepEnd(text: string): number {
+    const start = this.text.length;
+    const step = text.slice(start, start + STEP);
+    // The lines of a fence are one block.
+    let end = this.fence?.closes.exec(step)?.index ?? (this.fence ? step.length : 0);
+    for (let lines = 0; lines < STEP_LINES; lines++) {
+      end = step.indexOf('\n', end) + 1;
+      if (end === 0)
+        return start + STEP >= text.length ? text.length : cutEnd(text, start, STEP, ['\n']);
+    }
+    return start + end;
+  }
+
   private blocks(): ShownBlock[] {
     return [...this.settled, ...this.tail];
   }
@@ -106,14 +126,15 @@ export class StreamingBlocks {
     this.settledEnd = 0;
     this.tail = [];
     this.nextParseAt = 0;
+    this.isPlain = false;
     this.fence = null;
   }
 
   private parseTail(): void {
     const source = this.text.slice(this.settledEnd);
-    let shown = parsedPieces(source, this.settledEnd);
+    let shown = this.isPlain ? this.plainTail() : parsedPieces(source, this.settledEnd);
     let boundary = lastBoundary(shown, this.text);
-    if (boundary === 0 && source.length > MAX_TAIL) {
+    if (boundary === 0 && (source.length > MAX_TAIL || itemCount(source) > MAX_ITEMS)) {
       const cut = lastItemStart(shown);
       if (cut > this.settledEnd) {
         const before = this.text.slice(this.settledEnd, cut);
@@ -123,11 +144,30 @@ export class StreamingBlocks {
       } else boundary = shown.length - 1;
     }
     if (boundary > 0) {
+      const before = shown[boundary - 1];
+      this.isPlain =
+        before?.node === null && shown[boundary]?.node === null && !ENDED.test(before.source);
+    }
+    this.settle(shown, boundary);
+    this.openFence();
+  }
+
+  private settle(shown: ShownBlock[], boundary: number): void {
+    if (boundary > 0) {
       this.settled = [...this.settled, ...keepIdentity(this.tail, shown.slice(0, boundary))];
       this.settledEnd = shown[boundary]?.start ?? this.settledEnd;
     }
     this.tail = keepIdentity(this.tail, shown.slice(boundary));
-    this.openFence();
+  }
+
+  private plainTail(): ShownBlock[] {
+    const start = this.settledEnd;
+    // The character before may be the end of the line.
+    const found = PLAIN_END.exec(this.text.slice(start - 1));
+    const end = found ? start - 1 + found.index + found[0].length : this.text.length;
+    const plain = end > start ? plainBlocks(this.text.slice(start, end), start) : [];
+    const parsed = end < this.text.length ? parsedPieces(this.text.slice(end), end) : [];
+    return [...plain, ...parsed];
   }
 
   private openFence(): void {
@@ -181,7 +221,11 @@ function isCut({ 0: mark, index, input }: RegExpExecArray): boolean {
 
 /** Short enough to be parsed at once, by its length and by what takes long. */
 export function isShort(text: string): boolean {
-  return text.length <= MAX_WHOLE && (text.match(ITEMS)?.length ?? 0) <= MAX_ITEMS;
+  return text.length <= MAX_WHOLE && itemCount(text) <= MAX_ITEMS;
+}
+
+function itemCount(text: string): number {
+  return text.match(ITEMS)?.length ?? 0;
 }
 
 export function wholeBlocks(text: string): ShownBlock[] {
@@ -191,12 +235,21 @@ export function wholeBlocks(text: string): ShownBlock[] {
 function parsedPieces(source: string, offset: number): ShownBlock[] {
   return guarded(source).flatMap((piece): ShownBlock[] => {
     const base = offset + piece.start;
-    if (piece.isPlain) return [{ start: base, node: null, source: piece.text }];
+    if (piece.isPlain) return plainBlocks(piece.text, base);
     return parseMarkdown(piece.text).children.map((node) => ({
       start: base + startOf(node),
       node,
       source: piece.text.slice(startOf(node), endOf(node)),
     }));
+  });
+}
+
+function plainBlocks(text: string, offset: number): ShownBlock[] {
+  let start = offset;
+  return partsOf(text).map((source) => {
+    const block = { start, node: null, source };
+    start += source.length;
+    return block;
   });
 }
 
@@ -215,10 +268,7 @@ function isSettled(before: ShownBlock, after: ShownBlock, text: string): boolean
   const isIndented = type === 'code' && !FENCE.test(before.source);
   if (type === 'list' || type === 'footnoteDefinition' || isIndented) return false;
   const startsLine = after.start === 0 || text[after.start - 1] === '\n';
-  return (
-    startsLine &&
-    /\n[ \t]*\n$/.test(text.slice(before.start + before.source.length - 1, after.start))
-  );
+  return startsLine && ENDED.test(text.slice(before.start + before.source.length - 1, after.start));
 }
 
 /** Blocks of the tail whose source did not change keep their node. */
@@ -229,15 +279,6 @@ function keepIdentity(before: readonly ShownBlock[], after: readonly ShownBlock[
     const isSame = same?.source === block.source && same.node?.type === block.node?.type;
     return isSame && same ? same : block;
   });
-}
-
-/** The end of the next step: at the end of a line if there is one, never inside of a pair. */
-function stepEnd(text: string, start: number): number {
-  const end = start + STEP;
-  if (end >= text.length) return text.length;
-  const newline = text.lastIndexOf('\n', end - 1) + 1;
-  if (newline > start + STEP / 2) return newline;
-  return (text.codePointAt(end - 1) ?? 0) > 0xffff ? end - 1 : end;
 }
 
 /** Where the last item of a list begins that is all there is, else 0: lists never settle. */

@@ -26,9 +26,13 @@ class SecretStore:
     def jwt_secret(self) -> str:
         return self.password("jwt-secret")
 
+    @property
+    def master_key_path(self) -> Path:
+        return self._folder / "master-key"
+
     def master_key(self, *, may_create: bool) -> str:
         """`id:base64`. Raises SecretLost if the key is missing and `may_create` is false."""
-        path = self._folder / "master-key"
+        path = self.master_key_path
         if not may_create and not path.exists():
             raise SecretLost(
                 f"{path} is missing; without it, stored sessions cannot be read. Restore the file, "

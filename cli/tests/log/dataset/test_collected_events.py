@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from aiokafka import ConsumerRecord
 
 from parley_cli.log.dataset.collected_events import CollectedEvents
 from parley_cli.log.dataset.event_tables import RawEvent, event_table
 from parley_cli.log.dataset.manifest import Selection
-from parley_core.log import LogEntry
 from parley_events.cloudevents import Record
 from parley_events.consumer_rule import ConsumerRule
 from parley_events.golden import golden_record
@@ -22,9 +22,19 @@ def started(**headers: bytes) -> Record:
     return replace(record, key=fields["ce_subject"], headers=[*fields.items()])
 
 
-def collected(record: Record) -> CollectedEvents:
+EVENT_ID = dict(started().headers)["ce_id"]
+OTHER_SESSION = b"00000000-0000-4000-8000-000000000000"
+
+
+def message(record: Record, offset: int = 7) -> ConsumerRecord[bytes, bytes]:
+    sizes = (None, len(record.key), len(record.value))
+    headers = tuple(record.headers)
+    return ConsumerRecord("t", 0, offset, 0, 0, record.key, record.value, *sizes, headers)
+
+
+def collected(*messages: ConsumerRecord[bytes, bytes]) -> CollectedEvents:
     events = CollectedEvents(Selection(), ConsumerRule[bytes, RawEvent]())
-    events.add([LogEntry(0, 7, record)])
+    events.add(0, messages)
     return events
 
 
@@ -49,9 +59,37 @@ def collected(record: Record) -> CollectedEvents:
     ids=str,
 )
 def test_a_record_with_an_invalid_header_is_no_event(headers: dict[str, bytes]) -> None:
-    events = collected(started(**headers))
+    events = collected(message(started(**headers)))
     assert [each.offset for each in events.undecodable.first] == [7]
     assert events.count == 0
+
+
+@pytest.mark.parametrize("name", [name for name, _ in started().headers if name[:3] == "ce_"])
+def test_a_record_with_null_in_a_header_is_an_event_only_if_nothing_needs_it(name: str) -> None:
+    usual = message(started())
+    headers = tuple((each, None if each == name else value) for each, value in usual.headers)
+    events = collected(replace(usual, headers=headers))
+    assert events.count == (name == "ce_source")
+    assert events.undecodable.count == 1 - events.count
+
+
+@pytest.mark.parametrize(
+    ("event_id", "time"),
+    [
+        (EVENT_ID[:-1], b"2026-11-24T12:00:00.123456Z"),
+        (EVENT_ID + b"0", b"2026-11-24T12:00:00.123456Z"),
+        (EVENT_ID[:-1], b"02026-11-24T12:00:00.123456Z"),
+        (b"", b""),
+    ],
+)
+def test_an_invalid_record_leaves_the_others_of_its_batch_as_they_are(
+    event_id: bytes, time: bytes
+) -> None:
+    other = started(ce_subject=OTHER_SESSION, ce_id=event_id, ce_time=time)
+    events = collected(message(started(), 7), message(other, 8), message(started(), 9))
+    assert [each.offset for each in events.undecodable.first] == [8]
+    assert [event.offset for each in events.groups.values() for event in each] == [7]
+    assert events.rule.repeats == 1
 
 
 @pytest.mark.parametrize(
@@ -65,6 +103,6 @@ def test_a_record_with_an_invalid_header_is_no_event(headers: dict[str, bytes]) 
     ],
 )
 def test_an_unusual_form_of_a_time_is_exported_like_the_usual_one(time: bytes) -> None:
-    [((kind, day), [event])] = collected(started(ce_time=time)).take().items()
+    [((kind, day), [event])] = collected(message(started(ce_time=time))).take().items()
     [row] = event_table(kind.decode(), [event]).table.to_pylist()
     assert (day, row["time"].date().isoformat()) == (b"2026-11-24", "2026-11-24")

@@ -1,9 +1,10 @@
 """Exports that are killed, refused, or find a log that lacks records."""
 
+import asyncio
 import multiprocessing
 import resource
+import signal
 from collections.abc import Iterator
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from cli_fakes.conversation import FakeConversation, append
-from cli_fakes.exported_log import SMALL_PARTS, ExportedLog, export_in_small_parts
+from cli_fakes.exported_log import SMALL_PARTS, ExportedLog, export_until_killed
 from cli_fakes.object_store import ObjectStore, object_store
 
 from parley_cli.errors import CommandError
@@ -24,6 +25,7 @@ from parley_core.log import Brokers
 from parley_events.cloudevents import encode
 
 KILLS = 20
+MAX_FILE_OPERATIONS = 150
 
 
 @pytest.fixture
@@ -45,21 +47,20 @@ async def test_an_export_killed_twenty_times_equals_one_made_in_one_go(
         await append(exported.log.brokers, exported.log.topic, [*batch, *batch[:50]])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["parley_cli.log.export.command"])
-    arguments = (exported.log.brokers.bootstrap, exported.log.topic, str(exported.folder))
-    random, killed_midway = Random(1), 0
+    target = (exported.log.brokers.bootstrap, exported.log.topic, str(exported.folder))
+    random, revisions = Random(1), set()
     for _ in range(KILLS):
-        process = context.Process(target=export_in_small_parts, args=arguments)
+        operations = random.randint(1, MAX_FILE_OPERATIONS)
+        process = context.Process(target=export_until_killed, args=(*target, operations))
         process.start()
-        _run_until_revision(process, exported, random.choice((0, 0, 0, 1)))
-        process.join(timeout=random.uniform(0, 0.1))
-        process.kill()
-        process.join()
+        await asyncio.to_thread(process.join)
+        assert process.exitcode == -signal.SIGKILL
         complete, current = load_progress(exported.storage)
-        killed_midway += current is not None and complete is None and current.revision > 0
-        if complete is None:
-            with pytest.raises(NoExport):
-                load_manifest(exported.storage)
-    assert killed_midway
+        assert complete is None
+        with pytest.raises(NoExport):
+            load_manifest(exported.storage)
+        revisions.add(current.revision if current else 0)
+    assert len(revisions) > KILLS / 4
     await exported.export(resume=True, limits=SMALL_PARTS)
     whole = ExportedLog(exported.log, tmp_path / "whole")
     await whole.export()
@@ -67,18 +68,6 @@ async def test_an_export_killed_twenty_times_equals_one_made_in_one_go(
     assert exported.rows() == whole.rows()
     named = load_manifest(exported.storage).paths | {"manifest.json"}
     assert set(exported.storage.paths()) == named
-
-
-def _run_until_revision(process: BaseProcess, exported: ExportedLog, more: int) -> None:
-    """Wait until the export has made this many more checkpoints, or the process has ended."""
-    target = _revision(exported) + more
-    while process.is_alive() and _revision(exported) < target:
-        process.join(timeout=0.01)
-
-
-def _revision(exported: ExportedLog) -> int:
-    _, current = load_progress(exported.storage)
-    return current.revision if current else 0
 
 
 async def test_a_full_disk_is_named_and_leaves_nothing_that_looks_whole(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from parley_cli.__main__ import main
 from parley_cli.log.dataset.event_tables import RawEvent
@@ -20,6 +21,7 @@ from parley_cli.log.generation.command import generate
 from parley_events.golden import golden_record
 
 SESSIONS = 30
+SERIES_COLOUR = (0x24, 0x63, 0xB4)
 BY_STATUS = "SELECT status, count(*) AS turns FROM turns GROUP BY status ORDER BY status"
 
 
@@ -163,7 +165,7 @@ def test_an_invalid_moment_is_a_usage_error(
 
 
 @pytest.mark.parametrize("kind", ["bar", "line"])
-def test_a_result_is_plotted_in_the_terminal_and_as_a_page(
+def test_a_result_is_plotted_in_the_terminal_as_a_page_and_as_an_image(
     kind: str, export: Path, tmp_path: Path, output: pytest.CaptureFixture[bytes]
 ) -> None:
     drawn = answer(output, export, "--plot", kind, BY_STATUS).decode()
@@ -173,6 +175,11 @@ def test_a_result_is_plotted_in_the_terminal_and_as_a_page(
     answer(output, export, "--plot", kind, "--to", str(page), BY_STATUS)
     assert "<svg" in page.read_text()
     assert "turns" in page.read_text()
+    picture = tmp_path / "chart.png"
+    answer(output, export, "--plot", kind, "--to", str(picture), BY_STATUS)
+    with Image.open(picture) as image:
+        colours = {colour for _, colour in image.getcolors(1_000_000) or ()}
+    assert SERIES_COLOUR in colours
 
 
 def test_a_result_without_numbers_cannot_be_plotted(

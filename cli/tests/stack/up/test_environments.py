@@ -20,7 +20,7 @@ STACK = ProcessEnvironment(
     kafka="127.0.0.1:9092",
     redis="redis://:pw@127.0.0.1:6379/0",
     internal_secret="internal",
-    master_key="master",
+    master_key={"PARLEY_MASTER_KEY": "master"},
     jwt_secret="jwt",
 )
 Describe = Callable[..., Mapping[str, Mapping[str, str]]]

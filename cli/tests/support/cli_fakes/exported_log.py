@@ -1,7 +1,11 @@
 """A topic, and exports of it into a folder, in this process or in one that can be killed."""
 
 import asyncio
+import os
+import signal
+import sys
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from parley_cli.log.tail.command import KeySource
 from parley_core.log import Brokers
 from parley_events.asyncapi.streams import STREAMS
 
+_FILE_OPERATIONS = ("open", "os.rename", "os.remove")
 # A checkpoint after each part, and many parts.
 SMALL_PARTS = Limits(max_part_events=100, checkpoint_seconds=0)
 
@@ -51,8 +56,19 @@ class ExportedLog:
         return [(row["session_id"], row["sequence"]) for row in self.rows()]
 
 
-def export_in_small_parts(bootstrap: str, topic: str, folder: str) -> None:
-    """Start or continue an export: the body of a process that is killed."""
+def export_until_killed(bootstrap: str, topic: str, folder: str, file_operations: int) -> None:
+    """Start or continue an export: the body of a process that kills itself.
+
+    It dies before it opens, renames or deletes a file of the export for the given time.
+    """
+    operations = count(1)
+
+    def on_event(event: str, arguments: tuple[Any, ...]) -> None:
+        of_export = event in _FILE_OPERATIONS and folder in str(arguments[0])
+        if of_export and next(operations) == file_operations:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(on_event)
     asyncio.run(
         export_log(
             Brokers(bootstrap),

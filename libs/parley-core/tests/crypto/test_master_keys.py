@@ -11,6 +11,7 @@ from parley_core.crypto.master_keys import (
     MasterKeys,
     UnknownMasterKey,
     master_key_id_of,
+    wrapped_prefix,
 )
 from parley_core.crypto.sealing import (
     DataKey,
@@ -51,6 +52,24 @@ def test_the_error_of_a_retired_master_key_names_its_id() -> None:
 
     with pytest.raises(UnknownMasterKey, match="'old'"):
         MasterKeys.parse(setting(new=NEW)).unwrap(wrapped, SESSION)
+
+
+def test_replaced_keys_are_used_at_once_and_removed_ones_still_unwrap() -> None:
+    keys = MasterKeys.parse(setting(old=OLD))
+    wrapped = keys.wrap(KEY, SESSION)
+    keys.replace(MasterKeys.parse(setting(new=NEW)))
+    assert (keys.active, sorted(keys.ids)) == ("new", ["new", "old"])
+    assert master_key_id_of(keys.wrap(KEY, SESSION)) == "new"
+    assert keys.unwrap(wrapped, SESSION) == KEY
+
+
+def test_a_wrapped_key_begins_with_the_prefix_of_its_master_key_alone() -> None:
+    for key_id in ("a", "ab", "b" * 64):
+        wrapped = MasterKeys.parse(setting(**{key_id: OLD})).wrap(KEY, SESSION)
+        begins = [
+            each for each in ("a", "ab", "b" * 64) if wrapped.startswith(wrapped_prefix(each))
+        ]
+        assert begins == [key_id]
 
 
 def test_a_master_key_with_the_same_id_and_other_bytes_does_not_unwrap() -> None:

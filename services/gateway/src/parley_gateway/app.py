@@ -101,7 +101,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 api_keys,
                 tokens,
                 revocations,
-                BadTokenLimit(addresses.client_of),
+                BadTokenLimit(addresses.client_of, monitor.registry),
                 limits.on_request,
             )
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import Gateway
 from gateway_fakes.issuer import token
+from prometheus_client import CollectorRegistry
 
 from parley_gateway.auth.bad_token_limit import (
     BAD_TOKENS_PER_SECOND,
@@ -25,7 +26,7 @@ class Clock:
 
 
 def limit_at(clock: Clock) -> BadTokenLimit:
-    return BadTokenLimit(lambda scope: scope["address"], clock)
+    return BadTokenLimit(lambda scope: scope["address"], CollectorRegistry(), clock)
 
 
 def admits(limit: BadTokenLimit, address: str | None) -> bool:
@@ -41,7 +42,7 @@ def send_bad(limit: BadTokenLimit, address: str | None, times: int) -> int:
     verified = 0
     for _ in range(times):
         if admits(limit, address):
-            limit.count({"address": address})
+            limit.count({"address": address}, "malformed")
             verified += 1
     return verified
 

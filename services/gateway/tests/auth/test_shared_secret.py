@@ -164,3 +164,14 @@ async def test_a_forged_token_is_a_401(gateway: Gateway) -> None:
         "x" * 17_000,
     ):
         assert await refused(gateway, bearer) == "invalid_token"
+
+
+async def test_rejected_tokens_are_counted_by_their_reason(gateway: Gateway) -> None:
+    for bearer in (token(exp=now(-60)), token(exp=now(-90)), token("x" * 32), "pk_1"):
+        await refused(gateway, bearer)
+    value = gateway.app.monitor.registry.get_sample_value
+    counts = {
+        each: value("parley_gateway_tokens_rejected_total", {"reason": each})
+        for each in ("expired", "malformed", "api_key", "revoked")
+    }
+    assert counts == {"expired": 2, "malformed": 1, "api_key": 1, "revoked": None}

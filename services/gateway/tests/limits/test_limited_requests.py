@@ -14,7 +14,7 @@ from gateway_fakes.openai_client import HELLO, openai_client
 
 from parley_core.process import settings_reloader
 from parley_core.runtime.settings import InvalidSettings
-from parley_gateway.limits import request_limits
+from parley_gateway.limits import counted_requests
 from parley_testing.eventually import eventually
 from parley_testing.fake_service import error, raw
 from parley_testing.peers import SECRET
@@ -34,7 +34,7 @@ def limited(
     async def start_limited(rules: str) -> Gateway:
         path = tmp_path / "limits.yaml"
         path.write_text(f"limits: [{rules}]")
-        monkeypatch.setattr(request_limits, "_now", lambda: 1_800_000_010.0)
+        monkeypatch.setattr(counted_requests, "_now", lambda: 1_800_000_010.0)
         return await start(limits_file=path)
 
     return start_limited

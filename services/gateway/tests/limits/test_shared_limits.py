@@ -16,7 +16,7 @@ from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage import shared_counts
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.shared_counts import SharedCounts
-from parley_gateway.limits import request_limits
+from parley_gateway.limits import counted_requests, request_limits
 from parley_gateway.limits.limit_metrics import LimitMetrics
 from parley_gateway.limits.request_limits import RequestLimits
 from parley_testing.eventually import eventually
@@ -42,6 +42,7 @@ async def gateways(
 ) -> AsyncIterator[Gateways]:
     """Starts three gateways that know of each other, with a limit per person."""
     monkeypatch.setattr(request_limits, "RENEW_SECONDS", 0.02)
+    monkeypatch.setattr(counted_requests, "_now", lambda: NOW)
     name = f"test-{uuid4().hex}"
     async with AsyncExitStack() as stack:
 
@@ -49,17 +50,16 @@ async def gateways(
             started = []
             for _ in range(3):
                 redis = RedisWithCircuitBreaker(
-                    redis_proxy.database, timeout_seconds=0.5, open_seconds=60, max_connections=4
+                    redis_proxy.database, timeout_seconds=10, open_seconds=0.02, max_connections=4
                 )
                 limits = RequestLimits(
                     LimitRules([LimitRule({limit: value})]),
                     LimitMetrics(CollectorRegistry()),
                     SharedCounts(redis, name, uuid4().hex),
-                    clock=lambda: NOW,
                 )
                 await stack.enter_async_context(background_tasks(limits.run()))
                 started.append(limits)
-            await eventually(lambda: all(each._gateways == 3 for each in started))
+            await eventually(lambda: all(each.requests.gateways == 3 for each in started))
             return started
 
         yield start
@@ -94,10 +94,25 @@ async def test_without_redis_each_gateway_admits_its_share(
 ) -> None:
     started = await gateways("requests_per_minute")
     assert await admitted(started, before) == 3 * before
-    redis_proxy.silence()
+    redis_proxy.close()
     assert await admitted(started, 100) == LIMIT - 3 * before
     assert await admitted(started[:1], 100, EVE) == LIMIT // 3
     assert started[0]._metrics.degraded._value.get() > 0
+
+
+async def test_what_was_admitted_without_redis_is_counted_once_it_replies(
+    gateways: Gateways, redis_proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, *others = await gateways("requests_per_minute")
+    assert await admitted([busy], 2) == 2
+    redis_proxy.close()
+    assert await admitted([busy], 4) == 4
+    redis_proxy.open()
+    monkeypatch.setattr(counted_requests, "_now", lambda: NOW + 2)
+    circuits = [gateway._shared._redis for gateway in (busy, *others) if gateway._shared]
+    await eventually(lambda: not any(each.is_open for each in circuits))
+    assert await admitted([busy], 1) == 1
+    assert await admitted(others, 100) == LIMIT - 7
 
 
 async def test_a_flush_of_redis_admits_no_more_than_the_limit(
@@ -109,7 +124,29 @@ async def test_a_flush_of_redis_admits_no_more_than_the_limit(
         prefix = started[0]._shared._prefix  # type: ignore[union-attr]
         keys = [key async for key in redis.scan_iter(f"{prefix}*:*")]
         await redis.delete(*keys)
+    # The first gateway finds it out. The others find what that one asked for.
     assert 5 <= await admitted(started, 100) <= LIMIT - 15
+
+
+async def test_a_gateway_that_takes_ahead_leaves_little_unused(gateways: Gateways) -> None:
+    busy, other, _ = await gateways("requests_per_minute", 1_000)
+    for _ in range(100):
+        assert await admitted([other], 1) == 1
+    admitted_before = 100
+    while await admitted([busy], 1):
+        admitted_before += 1
+    assert 980 <= admitted_before <= 1_000
+
+
+async def test_most_requests_are_counted_without_asking_redis(gateways: Gateways) -> None:
+    gateway, *_ = await gateways("requests_per_minute", 1_000)
+    at_once = 0
+    for _ in range(500):
+        if gateway.count_request_now(ADA) is None:
+            await gateway.count_request(ADA)
+        else:
+            at_once += 1
+    assert at_once > 350
 
 
 async def test_open_streams_are_counted_over_all_gateways(gateways: Gateways) -> None:

@@ -27,6 +27,7 @@ from parley_session.operations.backup.archive import BackupError
 from parley_session.operations.log.reconcile import reconcile
 from parley_session.operations.log.restore import restore_log
 from parley_session.operations.log.verify import verify_log
+from parley_session.operations.master_keys import command as master_keys
 from parley_session.relay.outbox_sql import API_KEYS_OUTBOX, ASSISTANTS_OUTBOX, SESSIONS_OUTBOX
 from parley_session.settings import (
     CreateTopicSettings,
@@ -35,6 +36,7 @@ from parley_session.settings import (
     SessionSettings,
 )
 from parley_session.storage.database import Connection
+from parley_session.storage.keys.wrapped_key_counts import require_master_keys
 from parley_session.storage.migrations import MIGRATIONS
 from parley_session.storage.migrations.runtime_rights import (
     grant_runtime_rights,
@@ -89,6 +91,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return backup.run(arguments)
         case "erase-user":
             return erase_user.run(arguments)
+        case "keys":
+            return master_keys.run(arguments)
         case _:
             if arguments.migrate:
                 _migrate(load(MigrateSettings))
@@ -119,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     backup.add_commands(commands)
     erase_user.add_command(commands)
+    master_keys.add_commands(commands)
     return parser
 
 
@@ -176,10 +181,14 @@ def _serve(settings: SessionSettings) -> None:
     app = create_app(settings)
     monitor = app.state.monitor
 
+    async def require_usable(connection: Connection) -> None:
+        await _require_migrated(connection)
+        await require_master_keys(connection, settings.master_key)
+
     async def prepare() -> None:
         await wait_until_migrated(
             settings.database.url,
-            _require_migrated,
+            require_usable,
             monitor.state,
             migration_wait_seconds=settings.migration_wait_seconds,
         )

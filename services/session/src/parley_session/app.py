@@ -18,7 +18,7 @@ from parley_core.runtime.background_tasks import background_tasks
 from parley_session.api.api_key_routes import api_key_routes
 from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.authentication import Authenticators
-from parley_session.api.errors import install_domain_error_handlers
+from parley_session.api.errors import install_domain_error_handlers, install_key_error_handlers
 from parley_session.api.key_routes import key_routes
 from parley_session.api.message_routes import message_routes
 from parley_session.api.revocation_routes import revocation_routes
@@ -90,6 +90,7 @@ def create_app(settings: SessionSettings) -> Starlette:
     )
     install_error_handlers(app)
     install_domain_error_handlers(app)
+    install_key_error_handlers(app, monitor.registry)
     return app
 
 

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from parley_core.crypto.master_keys import MasterKeys
 from parley_session.application.retention import Retention
 from parley_session.relay.outbox_sql import MAX_COUNTED_EVENTS
 from parley_session.relay.relay import Relay
@@ -22,9 +23,14 @@ class Metrics(Collector):
     """
 
     def __init__(
-        self, registry: CollectorRegistry, relays: Sequence[Relay], store_monitor: StoreMonitor
+        self,
+        registry: CollectorRegistry,
+        relays: Sequence[Relay],
+        store_monitor: StoreMonitor,
+        master_keys: MasterKeys,
     ) -> None:
         self._relays, self._store_monitor = relays, store_monitor
+        self._master_keys = master_keys
         self.retention: Retention | None = None
         append_duration = Histogram(
             "parley_session_append_duration_seconds",
@@ -71,6 +77,13 @@ class Metrics(Collector):
             "1 if this process did the job at its last attempt, else 0.",
             "task",  # Prometheus has a label `job` of its own.
             {task: int(is_leader) for task, is_leader in leads.items()},
+        )
+
+        yield _gauge(
+            "parley_session_master_key_active",
+            "1 for the master key with which this process wraps new keys, 0 for its others.",
+            "master_key",
+            {each: int(each == self._master_keys.active) for each in self._master_keys.ids},
         )
 
     def _stored(self) -> Iterator[Metric]:

@@ -98,6 +98,13 @@ class EraseUserSettings(Settings, env_prefix=_PREFIX):
     redis_url: RedisUrlSetting = None
 
 
+class KeysSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `keys`."""
+
+    database: DatabaseSettings
+    master_key: MasterKeySetting
+
+
 class SessionSettings(Settings, env_prefix=_PREFIX):
     """Settings of `serve`."""
 

@@ -139,7 +139,12 @@ def _compose(
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
-    metrics = Metrics(monitor.registry, [relay, assistants_relay, api_keys_relay], store_monitor)
+    metrics = Metrics(
+        monitor.registry,
+        [relay, assistants_relay, api_keys_relay],
+        store_monitor,
+        settings.master_key,
+    )
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)

@@ -214,7 +214,9 @@ def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
     table = arrow_json.read_json(
         pa.BufferReader(lines),
         read_options=arrow_json.ReadOptions(
-            block_size=_BLOCK_BYTES, use_threads=len(lines) > _BLOCK_BYTES
+            # Its threads would compete with the one that reads the log.
+            block_size=min(_BLOCK_BYTES, len(lines) + 1),
+            use_threads=False,
         ),
         parse_options=_parse_options(event_type),
     )

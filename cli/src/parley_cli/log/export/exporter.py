@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
 from parley_cli.errors import CommandError
@@ -21,7 +22,8 @@ from parley_cli.log.dataset.export_writer import AppliedEvents, ExportWriter
 from parley_cli.log.dataset.manifest import StreamState
 from parley_cli.log.dataset.part_files import Opened
 from parley_cli.log.export.progress import ProgressReport
-from parley_core.log import LogEntry
+from parley_cli.log.tail.resilient_reader import MAX_RECORDS
+from parley_core.log import MessageBatches
 from parley_events.asyncapi.streams import Stream
 from parley_events.consumer_rule import ConsumerRule, TooManyDeferred
 
@@ -33,7 +35,7 @@ _SWITCH_INTERVAL_SECONDS = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A part has at most this many bytes of values and events, and a batch more."""
+    """A part has at most this many events, or a batch more than these bytes of values."""
 
     max_part_bytes: int = 192 * 1024 * 1024
     max_part_events: int = 200_000
@@ -46,7 +48,7 @@ class Log(Protocol):
     @property
     def positions(self) -> Mapping[int, int]: ...
     def seek(self, positions: Mapping[int, int]) -> None: ...
-    async def read(self, stall_timeout: float) -> list[LogEntry]: ...
+    async def read_messages(self, stall_timeout: float, max_records: int) -> MessageBatches: ...
 
 
 class ContentOpener(Protocol):
@@ -103,8 +105,10 @@ class StreamExporter:
             if unread:
                 log.seek(unread)
             while unread:
-                entries = await log.read(STALL_TIMEOUT_SECONDS)
-                self._events.add([e for e in entries if e.offset < ends.get(e.partition, -1)])
+                most = min(MAX_RECORDS, self._limits.max_part_events - self._events.count)
+                batches = await log.read_messages(STALL_TIMEOUT_SECONDS, most)
+                for target, messages in batches.items():
+                    self._add(target.partition, messages, ends[target.partition])
                 before = sum(unread.values())
                 for partition in [*unread]:
                     # Transaction markers have offsets too; new records may follow the end.
@@ -125,6 +129,12 @@ class StreamExporter:
         finally:
             if self._writing is not None:
                 self._writing.cancel()
+
+    def _add(self, partition: int, messages: Sequence[ConsumerRecord], end: int) -> None:
+        if messages[-1].offset >= end:
+            messages = [each for each in messages if each.offset < end]
+        if messages:
+            self._events.add(partition, messages)
 
     def _is_full(self) -> bool:
         events, limits = self._events, self._limits

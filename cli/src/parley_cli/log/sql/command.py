@@ -13,7 +13,8 @@ from parley_cli.log.dataset.manifest import Manifest, Selection, load_manifest
 from parley_cli.log.dataset.storage_location import Storage, storage_at
 from parley_cli.log.export.command import ExportOptions, export_log
 from parley_cli.log.sql.as_of import AsOf
-from parley_cli.log.sql.plots import PlotKind, plot
+from parley_cli.log.sql.charts import PlotKind
+from parley_cli.log.sql.plots import plot
 from parley_cli.log.sql.prompt import read_statements
 from parley_cli.log.sql.query_session import QuerySession, query_errors, query_session
 from parley_cli.log.sql.result_formats import ResultFormat, print_result

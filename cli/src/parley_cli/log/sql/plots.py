@@ -1,51 +1,42 @@
-"""Plots of a result: in the terminal with block characters, or as an HTML page with SVG.
+"""Plots of a result: in the terminal with block characters, or as a chart in a file.
 
 The first column is the label of a row, or the x axis; each further column of numbers is a series.
 """
 
-import html
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
 from parley_cli.errors import CommandError
+from parley_cli.log.sql.charts import PlotData, PlotKind, html_page, png_image
 from parley_cli.log.sql.result_formats import is_number, rows_of, text_of
 
-PlotKind = Literal["line", "bar"]
 MAX_POINTS = 1_000
 _HEIGHT = 16
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _BAR_PARTS = " ▏▎▍▌▋▊▉█"
-_COLOURS = ("#2463b4", "#c2571a", "#2c7f3f", "#8b3f96", "#8a6d00", "#b32943")
-
-
-@dataclass(frozen=True)
-class PlotData:
-    labels: Sequence[str]
-    series: Sequence[tuple[str, Sequence[float]]]
-
-    @property
-    def maximum(self) -> float:
-        return max((value for _, values in self.series for value in values), default=0) or 1.0
 
 
 def plot(result: "pa.RecordBatchReader", kind: PlotKind, file: Path | None) -> None:
-    """Print the plot, or write it to an .html file. Raises CommandError."""
+    """Print the plot, or write it to an .html or .png file. Raises CommandError."""
     data = plot_data(result)
     if file is None:
         lines = bar_lines(data) if kind == "bar" else line_lines(data)
         print("\n".join(lines))
         return
-    if file.suffix != ".html":
-        raise CommandError("A plot is written to a file whose name ends with .html.")
+    match file.suffix:
+        case ".html":
+            content = html_page(data, kind).encode()
+        case ".png":
+            content = png_image(data, kind)
+        case _:
+            raise CommandError("A plot is written to a file whose name ends with .html or .png.")
     partial = file.with_name(f"{file.name}.partial")
     try:
-        partial.write_text(html_page(data, kind), encoding="utf-8")
+        partial.write_bytes(content)
         partial.replace(file)
     except OSError as error:
         raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
@@ -102,53 +93,6 @@ def line_lines(data: PlotData) -> list[str]:
             lines.append(f"{axis:>10} {drawn}".rstrip())
     ends = [data.labels[0], data.labels[-1]] if data.labels else []
     return [*lines, f"{'':>10} {' … '.join(ends)}".rstrip()]
-
-
-def html_page(data: PlotData, kind: PlotKind) -> str:
-    width, height, left, bottom = 960, 420, 70, 60
-    count = max(1, len(data.labels))
-    step = (width - left) / count
-    shapes = []
-    for index, (name, values) in enumerate(data.series):
-        colour = _COLOURS[index % len(_COLOURS)]
-        heights = [max(0.0, value) / data.maximum * (height - bottom - 20) for value in values]
-        if kind == "bar":
-            bar = step * 0.8 / len(data.series)
-            shapes += [
-                f'<rect x="{left + row * step + index * bar:.1f}" y="{height - bottom - each:.1f}" '
-                f'width="{max(bar, 0.5):.1f}" height="{each:.1f}" fill="{colour}"><title>'
-                f"{html.escape(f'{data.labels[row]}: {text_of(values[row])}')}</title></rect>"
-                for row, each in enumerate(heights)
-            ]
-        else:
-            points = " ".join(
-                f"{left + (row + 0.5) * step:.1f},{height - bottom - each:.1f}"
-                for row, each in enumerate(heights)
-            )
-            shapes.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
-        shapes.append(
-            f'<text x="{left + 150 * index}" y="{height - 8}" fill="{colour}">'
-            f"{html.escape(name)}</text>"
-        )
-    for row in range(0, count, max(1, count // 12)):
-        if data.labels:
-            shapes.append(
-                f'<text x="{left + row * step:.1f}" y="{height - bottom + 18}" font-size="11">'
-                f"{html.escape(data.labels[row])}</text>"
-            )
-    for part in range(5):
-        y = height - bottom - part / 4 * (height - bottom - 20)
-        shapes.append(f'<line x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        shapes.append(
-            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end" font-size="11">'
-            f"{text_of(data.maximum * part / 4)}</text>"
-        )
-    title = html.escape(", ".join(name for name, _ in data.series))
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'font-family="sans-serif">{"".join(shapes)}</svg></html>\n'
-    )
 
 
 def _legend(data: PlotData) -> list[str]:

@@ -5,10 +5,19 @@ import time
 from collections.abc import Callable, Mapping
 
 from parley_cli.engines.health_probes import accepts_connections
-from parley_core.log import Brokers, LogEntry, LogError, LogReader, LogUnreachable
+from parley_core.log import (
+    Brokers,
+    LogEntry,
+    LogError,
+    LogReader,
+    LogUnreachable,
+    MessageBatches,
+    entries_of,
+)
 from parley_core.runtime.backoff import Backoff
 
 READ_TIMEOUT_SECONDS = 1.0
+MAX_RECORDS = 2_000
 INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.2, 2.0
 
 
@@ -21,7 +30,7 @@ class ResilientLog:
         self._reader, self._print_line = reader, print_line
         self._addresses = brokers.bootstrap.split(",")
         self._outage = Backoff(INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS)
-        self._last_entry_at = time.monotonic()
+        self._last_message_at = time.monotonic()
 
     @property
     def positions(self) -> Mapping[int, int]:
@@ -31,29 +40,35 @@ class ResilientLog:
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read these partitions, and no others, from these positions on."""
         self._reader.seek(positions)
-        self._last_entry_at = time.monotonic()
+        self._last_message_at = time.monotonic()
 
     async def read(self, stall_timeout: float) -> list[LogEntry]:
-        """The next entries, or an empty list if none arrived yet.
+        """The next entries; otherwise like `read_messages`."""
+        return entries_of(await self.read_messages(stall_timeout))
 
-        Raises LogError after `stall_timeout` seconds without entries, and what LogReader raises.
+    async def read_messages(
+        self, stall_timeout: float, max_records: int = MAX_RECORDS
+    ) -> MessageBatches:
+        """At most `max_records` of the next messages, or none if none arrived yet.
+
+        Raises LogError after `stall_timeout` seconds without any, and what LogReader raises.
         """
-        entries = await self._read_entries()
-        if entries:
-            self._last_entry_at = time.monotonic()
-        elif time.monotonic() - self._last_entry_at > stall_timeout:
+        batches = await self._read_batches(max_records)
+        if batches:
+            self._last_message_at = time.monotonic()
+        elif time.monotonic() - self._last_message_at > stall_timeout:
             raise LogError(f"Kafka returned no records for {stall_timeout:.0f} s.")
-        if entries or await self._any_broker_accepts_connections():
+        if batches or await self._any_broker_accepts_connections():
             self._on_available()
         else:
             await self._on_unavailable()
-        return entries
+        return batches
 
-    async def _read_entries(self) -> list[LogEntry]:
+    async def _read_batches(self, max_records: int) -> MessageBatches:
         try:
-            return await self._reader.read(timeout=READ_TIMEOUT_SECONDS)
+            return await self._reader.read_messages(max_records, READ_TIMEOUT_SECONDS)
         except LogUnreachable:
-            return []
+            return {}
 
     async def _any_broker_accepts_connections(self) -> bool:
         return any(await asyncio.gather(*map(accepts_connections, self._addresses)))

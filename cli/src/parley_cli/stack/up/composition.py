@@ -95,8 +95,7 @@ async def compose(
         kafka=engines.brokers.bootstrap,
         redis=engines.redis_url,
         internal_secret=_value(settings.internal_secret) or secrets.password("internal-secret"),
-        master_key=_value(settings.master_key)
-        or secrets.master_key(may_create=not await _may_contain_sessions(engines, data)),
+        master_key=await _master_key(settings, engines, secrets, data),
         jwt_secret=None
         if settings.oidc_issuers
         else _value(settings.jwt_secret) or secrets.jwt_secret(),
@@ -125,6 +124,16 @@ async def compose(
         f"http://{gateway}",
         monitoring,
     )
+
+
+async def _master_key(
+    settings: UpSettings, engines: EngineSelection, secrets: SecretStore, data: Path
+) -> Mapping[str, str]:
+    if given := _value(settings.master_key):
+        return {"PARLEY_MASTER_KEY": given}
+    secrets.master_key(may_create=not await _may_contain_sessions(engines, data))
+    # By its file, which session reads again when it changes.
+    return {"PARLEY_MASTER_KEY_FILE": str(secrets.master_key_path)}
 
 
 async def _may_contain_sessions(engines: EngineSelection, data: Path) -> bool:

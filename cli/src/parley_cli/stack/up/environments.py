@@ -49,7 +49,8 @@ class ProcessEnvironment:
     kafka: str
     redis: str = field(repr=False)
     internal_secret: str = field(repr=False)
-    master_key: str = field(repr=False)
+    master_key: Mapping[str, str] = field(repr=False)
+    """The variable that contains the master keys, or names their file."""
     jwt_secret: str | None = field(repr=False)
 
 
@@ -119,7 +120,7 @@ class Environments:
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
             **_file("PARLEY_LIMITS_FILE", self._settings.limits_file),
             "PARLEY_REDIS_URL": self._stack.redis,
-            "PARLEY_MASTER_KEY": self._stack.master_key,
+            **self._stack.master_key,
         }
 
     def _inference(self) -> dict[str, str]:

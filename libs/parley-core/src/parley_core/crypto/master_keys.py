@@ -29,6 +29,18 @@ class KeyDestroyed(Exception):
 class UnknownMasterKey(Exception):
     """The data key is wrapped with a master key that this process does not have."""
 
+    def __init__(self, key_id: str, session_id: UUID) -> None:
+        super().__init__(f"session {session_id} needs master key {key_id!r}")
+        self.key_id = key_id
+
+
+class WrongMasterKey(UnsealError):
+    """The data key is damaged, or wrapped with another master key of the same id."""
+
+    def __init__(self, key_id: str, session_id: UUID) -> None:
+        super().__init__(f"master key {key_id!r} does not unwrap the key of session {session_id}")
+        self.key_id = key_id
+
 
 class InvalidMasterKey(ValueError):
     """The setting does not contain valid master keys; the message never repeats it."""
@@ -65,32 +77,45 @@ class MasterKeys:
             keys[key_id] = secret
         return cls(keys, active=next(iter(keys)))
 
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(self._ciphers)
+
     def replace(self, other: "MasterKeys") -> None:
-        """Use the keys of another one from now on, everywhere."""
-        self._ciphers, self.active = other._ciphers, other.active
+        """Use the keys of another one from now on, everywhere.
+
+        Keys that it lacks still unwrap: stored keys may need them, which only a start checks.
+        """
+        self._ciphers = {**self._ciphers, **other._ciphers}
+        self.active = other.active
 
     def wrap(self, data_key: DataKey, session_id: UUID) -> bytes:
         """Encrypt a session's data key with the active master key."""
-        header = _header(self.active)
+        header = wrapped_prefix(self.active)
         sealed = encrypt(self._ciphers[self.active], data_key.secret, header + session_id.bytes)
         return header + sealed[len(FORMAT) :]
 
     def unwrap(self, wrapped: bytes | None, session_id: UUID) -> DataKey:
         """Decrypt a session's data key; None stands for the key of an erased session.
 
-        Raises KeyDestroyed, UnknownMasterKey or UnsealError.
+        Raises KeyDestroyed, UnknownMasterKey, WrongMasterKey or UnsealError.
         """
         if wrapped is None:
             raise KeyDestroyed(f"the key of session {session_id} was destroyed")
         key_id = master_key_id_of(wrapped)
         if key_id not in self._ciphers:
-            raise UnknownMasterKey(f"session {session_id} needs master key {key_id!r}")
-        header = _header(key_id)
+            raise UnknownMasterKey(key_id, session_id)
+        header = wrapped_prefix(key_id)
         sealed = FORMAT + wrapped[len(header) :]
         secret = decrypt(self._ciphers[key_id], sealed, header + session_id.bytes)
         if secret is None or len(secret) != KEY_BYTES:
-            raise UnsealError(f"cannot unwrap the key of session {session_id}")
+            raise WrongMasterKey(key_id, session_id)
         return DataKey(secret)
+
+
+def wrapped_prefix(key_id: str) -> bytes:
+    """Return the bytes with which exactly the data keys begin that a master key wrapped."""
+    return FORMAT + bytes([len(key_id)]) + key_id.encode("ascii")
 
 
 def master_key_id_of(wrapped: bytes) -> str:
@@ -100,10 +125,6 @@ def master_key_id_of(wrapped: bytes) -> str:
         if len(key_id) == wrapped[1] and _KEY_ID.fullmatch(key_id):
             return key_id
     raise UnsealError("these bytes are not a wrapped data key")
-
-
-def _header(key_id: str) -> bytes:
-    return FORMAT + bytes([len(key_id)]) + key_id.encode("ascii")
 
 
 def _from_base64(encoded: str) -> bytes:

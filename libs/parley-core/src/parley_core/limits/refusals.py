@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from parley_core.http.errors import TooManyRequests
 from parley_core.limits.rules import TOKEN_LIMITS, Limit, LimitName
 
+RATE_LIMIT_HEADERS = tuple(
+    f"x-ratelimit-{what}-{kind}"
+    for kind in ("requests", "tokens")
+    for what in ("limit", "remaining", "reset")
+)
 _MEANINGS: Mapping[LimitName, str] = {
     "requests_per_minute": "requests per minute",
     "turns_per_minute": "replies requested per minute",

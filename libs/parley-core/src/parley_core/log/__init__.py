@@ -13,7 +13,7 @@ from parley_core.log.errors import (
     TopicMissing,
 )
 from parley_core.log.group_reader import GroupReader
-from parley_core.log.log_entry import LogEntry, partition_of
+from parley_core.log.log_entry import LogEntry, MessageBatches, entries_of, partition_of
 from parley_core.log.reader import LogReader
 from parley_core.log.topic_admin import ensure_topic
 from parley_core.log.writer import AppendResult, LogWriter
@@ -27,11 +27,13 @@ __all__ = [
     "LogReader",
     "LogUnreachable",
     "LogWriter",
+    "MessageBatches",
     "OAuthTokenFile",
     "PositionOutOfRange",
     "SaslPassword",
     "TopicMismatch",
     "TopicMissing",
     "ensure_topic",
+    "entries_of",
     "partition_of",
 ]

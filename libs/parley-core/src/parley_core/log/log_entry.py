@@ -1,6 +1,6 @@
 """Log entry: a record with its partition and offset."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -20,8 +20,12 @@ class LogEntry(NamedTuple):
     record: Record
 
 
-def entries_of(batches: Mapping[TopicPartition, Iterable[ConsumerRecord]]) -> list[LogEntry]:
-    """Convert the result of aiokafka's `getmany`, in order within each partition."""
+MessageBatches = Mapping[TopicPartition, Sequence[ConsumerRecord]]
+"""The result of aiokafka's `getmany`: messages in order within each partition."""
+
+
+def entries_of(batches: MessageBatches) -> list[LogEntry]:
+    """Convert messages, in order within each partition."""
     return [
         LogEntry(message.partition, message.offset, _record(message))
         for messages in batches.values()

@@ -23,7 +23,7 @@ from parley_core.log.errors import (
     TopicMissing,
     reason,
 )
-from parley_core.log.log_entry import LogEntry, entries_of
+from parley_core.log.log_entry import LogEntry, MessageBatches, entries_of
 
 
 class LogReader:
@@ -94,14 +94,19 @@ class LogReader:
         self._next_positions = dict(positions)
 
     async def read(self, max_records: int = 2000, timeout: float = 1) -> list[LogEntry]:
-        """Return the next entries, or none after `timeout` seconds without any.
+        """Return the next entries; otherwise like `read_messages`."""
+        return entries_of(await self.read_messages(max_records, timeout))
 
-        Also none while Kafka is unreachable. Raises `PositionOutOfRange`, at each call until
-        `seek`, and `LogError` when the topic was deleted or cannot be read.
+    async def read_messages(self, max_records: int = 2000, timeout: float = 1) -> MessageBatches:
+        """Return the next messages, or none after `timeout` seconds without any.
+
+        For a reader to which an entry per message costs too much. Also none while Kafka is
+        unreachable. Raises `PositionOutOfRange`, at each call until `seek`, and `LogError` when the
+        topic was deleted or cannot be read.
         """
         consumer = self._require_consumer()
         try:
-            batches = await consumer.getmany(
+            batches: MessageBatches = await consumer.getmany(
                 timeout_ms=int(timeout * 1000), max_records=max_records
             )
         except KafkaError as error:
@@ -111,13 +116,13 @@ class LogReader:
         if not batches and consumer.partitions_for_topic(self._topic) is None:
             raise LogError(f"The topic {self._topic} no longer exists.")
         self._next_positions = await positions_of(consumer)
-        return entries_of(batches)
+        return batches
 
     @property
     def positions(self) -> Mapping[int, int]:
         """The positions at which the next `read` continues.
 
-        They may lie beyond the returned entries: transaction markers have offsets, but are not
+        They may lie beyond the returned messages: transaction markers have offsets, but are not
         records.
         """
         return self._next_positions

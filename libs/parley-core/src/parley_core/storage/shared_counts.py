@@ -3,23 +3,21 @@
 Redis may be flushed at any time: then less is counted than there was.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from itertools import count
 
 from redis.asyncio import Redis
 
-from parley_core.runtime.batcher import Batcher
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 
 WINDOW_SECONDS = 60
+Counted = tuple[str, int]
+"""What is counted, and the number of the window: Unix time by WINDOW_SECONDS."""
 # Of the open things of a replica that ended without closing them, and of such a replica.
 EXPIRY_SECONDS = 30
 RENEW_SECONDS = 10
 # A replica whose clock is behind still counts in the window before.
 _KEPT_SECONDS = 2 * WINDOW_SECONDS
-_MAX_BATCH = 500
 
 # Arguments: the limit, the seconds until it expires, and the id of what is opened.
 _OPEN = """
@@ -47,16 +45,21 @@ class SharedCounts:
 
     def __init__(self, redis: RedisWithCircuitBreaker, name: str, replica: str) -> None:
         self._redis, self._prefix, self._replica = redis, f"parley:{name}:", replica
-        self._increments = Batcher(self._increment, max_keys=_MAX_BATCH)
-        self._numbers = count()
 
-    async def increment(self, subject: str, window: int) -> int | None:
-        """Count one in the window, and return how many that makes; None if Redis does not reply.
+    async def add(self, numbers: Mapping[Counted, int]) -> Mapping[Counted, int] | None:
+        """Add to the counts, and return what each is then; None if Redis does not reply."""
 
-        Windows are numbered by WINDOW_SECONDS of Unix time. Those who count at the same time share
-        a round trip.
-        """
-        return await self._increments.get((subject, window, next(self._numbers)))
+        async def add(redis: Redis) -> Sequence[int]:
+            async with redis.pipeline(transaction=False) as pipeline:
+                for (subject, window), number in numbers.items():
+                    key = self._key(subject, window)
+                    pipeline.incrby(key, number)
+                    pipeline.expire(key, _KEPT_SECONDS)
+                replies = await pipeline.execute()
+            return [int(reply) for reply in replies[::2]]
+
+        totals = await self._redis.call(add)
+        return None if totals is None else dict(zip(numbers, totals, strict=True))
 
     async def count_in(self, subject: str, window: int) -> int | None:
         """How many were counted in the window; None if Redis does not reply."""
@@ -103,32 +106,6 @@ class SharedCounts:
 
     async def aclose(self) -> None:
         await self._redis.aclose()
-
-    async def _increment(
-        self, requests: Iterable[tuple[str, int, int]]
-    ) -> Mapping[tuple[str, int, int], int | None]:
-        requests = [*requests]
-        added = Counter((subject, window) for subject, window, _ in requests)
-
-        async def increment(redis: Redis) -> list[int]:
-            async with redis.pipeline(transaction=False) as pipeline:
-                for (subject, window), number in added.items():
-                    key = self._key(subject, window)
-                    pipeline.incrby(key, number)
-                    pipeline.expire(key, _KEPT_SECONDS)
-                replies = await pipeline.execute()
-            return replies[::2]
-
-        totals = await self._redis.call(increment)
-        if totals is None:
-            return dict.fromkeys(requests)
-        # Before this batch; each of its requests then makes one more.
-        counted = {key: total - added[key] for key, total in zip(added, totals, strict=True)}
-        numbered: dict[tuple[str, int, int], int | None] = {}
-        for subject, window, number in requests:
-            counted[subject, window] += 1
-            numbered[subject, window, number] = counted[subject, window]
-        return numbered
 
     def _key(self, subject: str, window: int | None = None) -> str:
         """A digest: names of people have any length, and need not be known to Redis."""

@@ -50,7 +50,7 @@ class ApiKeyVerifier:
         """Raises InvalidToken, or Unavailable, also when too many wait for the session service."""
         form = _FORM.fullmatch(credential)
         if form is None:
-            raise InvalidToken("The API key is malformed.")
+            raise InvalidToken("The API key is malformed.", "api_key")
         secret = base64.urlsafe_b64decode(form[2] + "=")
         if self._waiting >= MAX_WAITING_LOOKUPS:
             raise _unavailable()
@@ -60,7 +60,7 @@ class ApiKeyVerifier:
         finally:
             self._waiting -= 1
         if found is None:
-            raise InvalidToken("The API key is unknown, expired or revoked.")
+            raise InvalidToken("The API key is unknown, expired or revoked.", "api_key")
         until = time.time() + MAX_CACHED_SECONDS
         if found.expires_at is not None:
             until = min(until, found.expires_at.timestamp())

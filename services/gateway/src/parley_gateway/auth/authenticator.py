@@ -67,15 +67,17 @@ class Authenticator(SecurityBase):
         self._bad_tokens.check(request.scope)
         try:
             principal, expires_at = await self._verify(token)
-        except InvalidToken:
-            self._bad_tokens.count(request.scope)
+        except InvalidToken as invalid:
+            self._bad_tokens.count(request.scope, invalid.reason)
             raise
         self._token_cache.put(authorization, principal, expires_at)
         return caller_of(request, principal)
 
     async def _verify(self, token: str) -> Verified:
         if len(token) > MAX_TOKEN_LENGTH:
-            raise InvalidToken(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
+            raise InvalidToken(
+                f"The token is longer than {MAX_TOKEN_LENGTH} characters.", "malformed"
+            )
         verifier = self._api_keys if token.startswith(PREFIX) else self._tokens
         verified = await verifier.verify(token.strip())
         self._revocations.check(verified.principal)

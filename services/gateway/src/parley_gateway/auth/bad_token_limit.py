@@ -5,10 +5,12 @@ from collections.abc import Callable
 from ipaddress import ip_network
 
 from cachetools import LRUCache
+from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Scope
 
 from parley_core.http.connection_limits import IPV6_CLIENT_PREFIX
 from parley_core.http.errors import TooManyRequests
+from parley_gateway.auth.invalid_token import Reason
 
 # Far more than the clients behind one address send by mistake.
 BAD_TOKENS_PER_SECOND = 100.0
@@ -29,10 +31,17 @@ class BadTokenLimit:
     def __init__(
         self,
         address_of: Callable[[Scope], str | None],
+        registry: CollectorRegistry,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`address_of` returns None for a request that is not limited."""
         self._address_of, self._clock = address_of, clock
+        self._rejected = Counter(
+            "parley_gateway_tokens_rejected",
+            "Tokens and API keys that were rejected, by the reason.",
+            ["reason"],
+            registry=registry,
+        )
         # How many may follow, as of that time; the addresses that are full again may be forgotten.
         self._left: LRUCache[str, tuple[float, float]] = LRUCache(_MAX_ADDRESSES)
 
@@ -44,8 +53,9 @@ class BadTokenLimit:
                 "Too many tokens from this address were rejected. Retry with a valid token."
             )
 
-    def count(self, scope: Scope) -> None:
+    def count(self, scope: Scope, reason: Reason) -> None:
         """A token of this client was rejected."""
+        self._rejected.labels(reason).inc()
         client = self._client(scope)
         if client is not None:
             self._left[client] = max(0.0, self._left_of(client) - 1), self._clock()

@@ -1,6 +1,21 @@
 """Rejection of a bearer token."""
 
+from typing import Literal
+
 from parley_core.http.errors import Unauthenticated
+
+Reason = Literal[
+    "malformed",
+    "issuer",
+    "key",
+    "audience",
+    "expired",
+    "clock",
+    "kind",
+    "claims",
+    "revoked",
+    "api_key",
+]
 
 
 class InvalidToken(Unauthenticated):
@@ -11,5 +26,7 @@ class InvalidToken(Unauthenticated):
 
     code = "invalid_token"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, reason: Reason) -> None:
+        """`reason` is for operators, who count them."""
+        self.reason = reason
         super().__init__(message, headers={"www-authenticate": 'Bearer error="invalid_token"'})

@@ -53,7 +53,7 @@ class RevocationList:
                 "The session service is unavailable. Please retry.", code="session_unavailable"
             )
         if self.refuses(principal):
-            raise InvalidToken("The token or API key was revoked.")
+            raise InvalidToken("The token or API key was revoked.", "revoked")
 
     def add(self, revoked: Iterable[RevokedTokens], api_keys: Iterable[UUID] = ()) -> bool:
         """Whether anything was not known."""

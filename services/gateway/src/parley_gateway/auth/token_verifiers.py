@@ -62,14 +62,14 @@ class IssuerVerifier:
     async def verify(self, token: str) -> Verified:
         issuer = self._by_url.get(_unverified_issuer(token))
         if issuer is None:
-            raise InvalidToken("The issuer of the token is not accepted.")
+            raise InvalidToken("The issuer of the token is not accepted.", "issuer")
         header = _header(token, sorted(issuer.keys.algorithms))
         key = await self._keys.of(issuer.name).find(header.get("kid"), header["alg"])
         if self._by_url.get(issuer.issuer) != issuer:
             # A reload removed or changed the issuer while its keys were fetched.
             return await self.verify(token)
         if key is None:
-            raise InvalidToken("The token is signed with an unknown key.")
+            raise InvalidToken("The token is signed with an unknown key.", "key")
         claims = _decode(
             token,
             key.key,
@@ -89,7 +89,7 @@ def _verified(claims: dict[str, Any], mapping: ClaimMapping) -> Verified:
     # Its revocation is not known for longer.
     if expires_at - begins_at > MAX_TOKEN_LIFETIME_SECONDS:
         days = MAX_TOKEN_LIFETIME_SECONDS // 86_400
-        raise InvalidToken(f"The token is valid for longer than {days} days.")
+        raise InvalidToken(f"The token is valid for longer than {days} days.", "claims")
     credential = Credential(token_id, issued_at)
     return Verified(replace(mapping.principal(claims), credential=credential), expires_at)
 
@@ -99,7 +99,7 @@ def _unverified_issuer(token: str) -> str:
     try:
         claims = decode_jwt(_CODEC, token, None, options={"verify_signature": False})
     except jwt.PyJWTError:
-        raise InvalidToken("The token is malformed.") from None
+        raise InvalidToken("The token is malformed.", "malformed") from None
     return str(claims.get("iss", ""))
 
 
@@ -108,9 +108,9 @@ def _header(token: str, algorithms: Sequence[str]) -> dict[str, Any]:
     try:
         header = unverified_header(token)
     except jwt.PyJWTError:
-        raise InvalidToken("The token is malformed.") from None
+        raise InvalidToken("The token is malformed.", "malformed") from None
     if header["alg"] not in algorithms:
-        raise InvalidToken(f"The token must be signed with {' or '.join(algorithms)}.")
+        raise InvalidToken(f"The token must be signed with {' or '.join(algorithms)}.", "key")
     return header
 
 
@@ -135,15 +135,18 @@ def _decode(
             options={"require": [*require], "verify_aud": audience is not None},
         )
     except jwt.ExpiredSignatureError:
-        raise InvalidToken("The token has expired.") from None
+        raise InvalidToken("The token has expired.", "expired") from None
     except jwt.ImmatureSignatureError:
         raise InvalidToken(
             "The token is not valid yet: its iat or nbf is in the future. Compare the clocks of "
-            "its issuer and of this server."
+            "its issuer and of this server.",
+            "clock",
         ) from None
     except (jwt.InvalidIssuerError, jwt.InvalidAudienceError):
-        raise InvalidToken("Invalid issuer or audience.") from None
+        raise InvalidToken("Invalid issuer or audience.", "audience") from None
     except jwt.MissingRequiredClaimError as error:
-        raise InvalidToken(f"The token has no {error.claim} claim.") from None
+        raise InvalidToken(f"The token has no {error.claim} claim.", "claims") from None
     except jwt.PyJWTError:
-        raise InvalidToken("The token is malformed or its signature is invalid.") from None
+        raise InvalidToken(
+            "The token is malformed or its signature is invalid.", "malformed"
+        ) from None

@@ -6,7 +6,7 @@ the same answer, as long as its token is verified and its page is at the session
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import getrandbits
 from time import perf_counter
@@ -41,8 +41,8 @@ class RememberedRequest:
     if_none_match: bytes
 
 
-_Waiting = tuple[Page, bytes, float, Respond]
-"""The cached page, the `If-None-Match` of the request, its time, and how to respond to it."""
+_Waiting = tuple[Page, bytes, Principal, float, Respond]
+"""The cached page, the `If-None-Match` of the request, its person and time, and how to respond."""
 
 
 class EarlyPages:
@@ -56,14 +56,15 @@ class EarlyPages:
         tokens: VerifiedTokenCache,
         versions: Callable[[], VersionLookup],
         record_hit: Callable[[float], None],
-        is_limited: Callable[[Principal], bool],
+        count_request: Callable[[Principal], Mapping[str, str] | None],
     ) -> None:
         """`record_hit` is called with the duration of each response, in seconds.
 
-        Requests of a person who `is_limited` are counted first, so none is answered here.
+        `count_request` counts a request towards the limits of a person, and returns the headers
+        that show them; None if it does not admit the request at once.
         """
         self._pages, self._tokens, self._versions = pages, tokens, versions
-        self._record_hit, self._is_limited = record_hit, is_limited
+        self._record_hit, self._count_request = record_hit, count_request
         # By digest, so that a memory dump contains no usable token.
         self._requests: LRUCache[bytes, RememberedRequest] = LRUCache(
             MAX_REMEMBERED_BYTES, getsizeof=_memory_bytes
@@ -79,12 +80,13 @@ class EarlyPages:
         if remembered is None:
             return False
         verified = self._tokens.find(remembered.token_digest)
-        if verified is None or self._is_limited(verified.principal):
+        if verified is None:
             return False
         page = self._pages.get((verified.owner, remembered.path, remembered.query))
         if page is None:
             return False
-        waiting = (page, remembered.if_none_match, perf_counter(), respond)
+        person = verified.principal
+        waiting = (page, remembered.if_none_match, person, perf_counter(), respond)
         self._waiting.setdefault(page.session_id, []).append(waiting)
         if self._answering is None:
             self._answering = asyncio.get_running_loop().create_task(self._answer())
@@ -106,17 +108,22 @@ class EarlyPages:
         try:
             version = await self._versions().current(session_id)
         finally:
-            for page, if_none_match, started_at, respond in waiting:
-                if version is None or page.version < version:
+            for page, if_none_match, person, started_at, respond in waiting:
+                is_current = version is not None and page.version >= version
+                limits = self._count_request(person) if is_current else None
+                if limits is None:
                     respond(None)
                     continue
-                respond(_response(page, if_none_match))
+                respond(_response(page, if_none_match, limits))
                 self._record_hit(perf_counter() - started_at)
 
 
-def _response(page: Page, if_none_match: bytes) -> bytes:
+def _response(page: Page, if_none_match: bytes, limits: Mapping[str, str]) -> bytes:
     # Not of the system's randomness: a system call would be a tenth of the work.
-    return page_bytes(page, if_none_match, b"%b: %032x\r\n" % (_REQUEST_ID, getrandbits(128)))
+    headers = b"%b: %032x\r\n" % (_REQUEST_ID, getrandbits(128))
+    if limits:
+        headers += "".join(f"{name}: {value}\r\n" for name, value in limits.items()).encode()
+    return page_bytes(page, if_none_match, headers)
 
 
 def _memory_bytes(request: RememberedRequest) -> int:

@@ -50,7 +50,7 @@ class PageCacheMiddleware:
         self._app, self.cache, self._tokens = app, pages, tokens
         self._versions, self._metrics, self._limits = versions, metrics, limits
         self.early_pages = EarlyPages(
-            pages, tokens, versions, self._record_hit, limits.limits_requests
+            pages, tokens, versions, self._record_hit, limits.count_request_now
         )
         self.lookups: dict[Literal["hit", "miss", "stale"], int] = {"hit": 0, "miss": 0, "stale": 0}
 

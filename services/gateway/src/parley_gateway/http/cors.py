@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from parley_core.http.errors import REQUEST_ID
+from parley_core.limits.refusals import RATE_LIMIT_HEADERS
 from parley_core.runtime.settings import Variable
 
 ANY_ORIGIN = "*"
@@ -25,6 +26,7 @@ _EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
     "x-should-retry",
+    *RATE_LIMIT_HEADERS,
     "etag",
     "www-authenticate",
 )

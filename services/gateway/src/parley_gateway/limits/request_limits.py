@@ -6,20 +6,20 @@ limit, divided by the number of gateways that were known last.
 
 import asyncio
 import math
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
+
+from cachetools import LRUCache
 
 from parley_core.auth.principal import Principal
 from parley_core.limits.refusals import LimitExceeded, rate_limit_headers
 from parley_core.limits.rules import COMPLETION_LIMITS, Limit, LimitName, LimitRules
-from parley_core.storage.shared_counts import RENEW_SECONDS, WINDOW_SECONDS, SharedCounts
+from parley_core.storage.shared_counts import RENEW_SECONDS, SharedCounts
+from parley_gateway.limits.counted_requests import CountedRequests, Decision, SubjectLimit
 from parley_gateway.limits.limit_metrics import LimitMetrics
 
-# Bounds the memory; beyond it, this process forgets what it has counted in the minute.
-_MAX_COUNTED = 100_000
+_MAX_REMEMBERED = 10_000
 
 
 class RequestLimits:
@@ -30,25 +30,17 @@ class RequestLimits:
         rules: LimitRules,
         metrics: LimitMetrics,
         shared: SharedCounts | None = None,
-        *,
-        clock: Callable[[], float] | None = None,
     ) -> None:
         """Without `shared` counts each gateway counts for itself."""
         self._rules, self._shared, self._metrics = rules, shared, metrics
-        self._clock = clock or _now
-        self._gateways = 1
-        self._window = 0
-        # Of the window: how many this process admitted, the limits that are used up, and the
-        # subjects of which Redis does not know all.
-        self._admitted: Counter[str] = Counter()
-        self._used_up: dict[str, int] = {}
-        self._counted_alone: set[str] = set()
+        self.requests = CountedRequests(shared, metrics)
         # Ids of the open streams of this process, by subject.
         self._open: dict[str, set[str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-
-    def limits_requests(self, principal: Principal) -> bool:
-        return bool(self._limits("requests_per_minute", principal))
+        # Naming a subject takes longer than counting a request.
+        self._named: LRUCache[Principal, tuple[Sequence[Limit], Sequence[SubjectLimit]]] = LRUCache(
+            _MAX_REMEMBERED
+        )
 
     def limits_completions(self, principal: Principal, model: str) -> bool:
         """Whether session must admit a completion without a session."""
@@ -62,54 +54,18 @@ class RequestLimits:
         limits = self._limits("requests_per_minute", principal)
         if not limits:
             return {}
-        window, reset_seconds = self._current_window()
-        exceeded = [limit for limit, subject in limits if self._used_up.get(subject) == limit.value]
-        if exceeded:
-            # None of the others is counted.
-            raise self._refusal(exceeded[0], reset_seconds, _headers(exceeded[0], reset_seconds))
-        # Those of one person and of a tenant, in one round trip.
-        counted = await asyncio.gather(
-            *(self._count_together(subject, window) for _, subject in limits)
-        )
-        # From here on nothing is awaited: of requests that come at once, each sees those before it.
-        remaining = [
-            self._remaining(limit.value, subject, used, window)
-            for (limit, subject), used in zip(limits, counted, strict=True)
-        ]
-        tightest = remaining.index(min(remaining))
-        limit = limits[tightest][0]
-        headers = _headers(limit, reset_seconds, remaining[tightest])
-        if remaining[tightest] < 0:
-            raise self._refusal(limit, reset_seconds, headers)
-        if window == self._window:
-            self._admitted.update(subject for _, subject in limits)
-        return headers
+        decision = await self.requests.count(limits)
+        if decision.remaining < 0:
+            raise self._refusal(decision.limit, decision.reset_seconds, _headers(decision))
+        return _headers(decision)
 
-    def _remaining(self, limit: int, subject: str, used: int | None, window: int) -> int:
-        """What is left after the request; negative if it is refused. `used` is None if unknown."""
-        if used is None:
-            self._metrics.degraded.inc()
-            here = self._admitted[subject] + 1
-            # As if the other gateways had admitted as many.
-            used = limit + 1 if here > self._share(limit) else min(limit, here * self._gateways)
-        if used > limit and window == self._window:
-            # Asked again, Redis would only count higher.
-            self._used_up[subject] = limit
-        return limit - used
-
-    async def _count_together(self, subject: str, window: int) -> int | None:
-        """None if Redis does not reply, or did not, or was flushed, in this window."""
-        if self._shared is None or subject in self._counted_alone:
-            return None
-        admitted_before = self._admitted[subject]
-        used = await self._shared.increment(subject, window)
-        # Asked again: of requests that were counted at once, an earlier one may have found a flush.
-        trusted = subject not in self._counted_alone
-        if trusted and used is not None and used > admitted_before:
-            return used
-        if window == self._window:
-            self._counted_alone.add(subject)
-        return None
+    def count_request_now(self, principal: Principal) -> Mapping[str, str] | None:
+        """Like `count_request`; None, without counting, if it cannot be admitted at once."""
+        limits = self._limits("requests_per_minute", principal)
+        if not limits:
+            return {}
+        decision = self.requests.count_now(limits)
+        return None if decision is None or decision.remaining < 0 else _headers(decision)
 
     @asynccontextmanager
     async def stream(self, principal: Principal) -> AsyncIterator[None]:
@@ -125,7 +81,8 @@ class RequestLimits:
         opened = await self._shared.open(subject, id, limit.value) if self._shared else None
         if opened is None:
             self._metrics.degraded.inc()
-            opened = len(self._open.get(subject, ())) < self._share(limit.value)
+            share = math.ceil(limit.value / self.requests.gateways)
+            opened = len(self._open.get(subject, ())) < share
         if not opened:
             raise self._refusal(limit, 1, {})
         self._open.setdefault(subject, set()).add(id)
@@ -143,13 +100,9 @@ class RequestLimits:
 
     async def standing(self, principal: Principal) -> Sequence[tuple[Limit, int, float | None]]:
         """Limits with what is used, and when that is reset, in Unix time; without counting."""
-        window, _ = self._current_window()
         found: list[tuple[Limit, int, float | None]] = []
         for limit, subject in self._limits("requests_per_minute", principal):
-            used = await self._shared.count_in(subject, window) if self._shared else None
-            used = self._admitted[subject] if used is None else used
-            # Refused requests may have been counted.
-            found.append((limit, min(used, limit.value), (window + 1) * WINDOW_SECONDS))
+            found.append((limit, *await self.requests.used(limit, subject)))
         for limit, subject in self._limits("open_streams", principal):
             used = await self._shared.count_open(subject) if self._shared else None
             found.append((limit, len(self._open.get(subject, ())) if used is None else used, None))
@@ -163,32 +116,25 @@ class RequestLimits:
             while True:
                 opened = [(subject, id) for subject, ids in self._open.items() for id in ids]
                 if gateways := await self._shared.renew(opened):
-                    self._gateways = gateways
+                    self.requests.gateways = gateways
                 await asyncio.sleep(RENEW_SECONDS)
         finally:
+            # They would open connections again.
+            await asyncio.gather(*self._closing, return_exceptions=True)
             await self._shared.aclose()
 
-    def _limits(self, name: LimitName, principal: Principal) -> Sequence[tuple[Limit, str]]:
-        """The limits of that name, each with the name of what it counts."""
-        return [
-            (limit, f"{principal.tenant} {limit.subject(principal.user)}")
-            for limit in self._rules.of(principal)
-            if limit.name == name
-        ]
-
-    def _share(self, limit: int) -> int:
-        return math.ceil(limit / self._gateways)
-
-    def _current_window(self) -> tuple[int, float]:
-        """The number of the window, and the seconds until it ends."""
-        now = self._clock()
-        window = int(now // WINDOW_SECONDS)
-        if window != self._window or len(self._admitted) >= _MAX_COUNTED:
-            self._window = window
-            self._admitted.clear()
-            self._used_up.clear()
-            self._counted_alone.clear()
-        return window, (window + 1) * WINDOW_SECONDS - now
+    def _limits(self, name: LimitName, principal: Principal) -> Sequence[SubjectLimit]:
+        limits = self._rules.of(principal)
+        if not limits:
+            return ()
+        remembered = self._named.get(principal)
+        # Other rules give another list.
+        if remembered is None or remembered[0] is not limits:
+            named = [
+                (limit, f"{principal.tenant} {limit.subject(principal.user)}") for limit in limits
+            ]
+            remembered = self._named[principal] = limits, named
+        return [each for each in remembered[1] if each[0].name == name]
 
     def _refusal(
         self, limit: Limit, retry_after_seconds: float, headers: Mapping[str, str]
@@ -199,9 +145,6 @@ class RequestLimits:
         return refusal
 
 
-def _headers(limit: Limit, reset_seconds: float, remaining: int = 0) -> Mapping[str, str]:
-    return rate_limit_headers("requests", limit.value, limit.value - remaining, reset_seconds)
-
-
-def _now() -> float:
-    return time.time()
+def _headers(decision: Decision) -> Mapping[str, str]:
+    value = decision.limit.value
+    return rate_limit_headers("requests", value, value - decision.remaining, decision.reset_seconds)

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from parley_gateway.page.page_files import SUFFIX_BY_CODING, PageFile
 
 # The page has no inline script or style and sets no HTML from text, so it needs no nonce. Its one
-# Trusted Types policy starts the worker that highlights code. Images of other origins would carry
-# text out: none is loaded.
+# Trusted Types policy starts the workers that highlight and parse. Images of other origins would
+# carry text out: none is loaded.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",

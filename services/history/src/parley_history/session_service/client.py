@@ -91,7 +91,7 @@ class SessionClient:
                 timeout=TIMEOUT_SECONDS,
             )
         except ServiceError as error:
-            if error.status == 404:
+            if error.status == 404 or error.code == "key_unavailable":
                 raise
             raise _unavailable() from None
         return response.body

@@ -1,11 +1,13 @@
-"""Maps domain errors and database failures to HTTP error responses."""
+"""Maps domain errors, database failures and keys that cannot be unwrapped to error responses."""
 
 import logging
 
+from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
+from parley_core.crypto.master_keys import UnknownMasterKey, WrongMasterKey
 from parley_core.http.error_handlers import error_response
 from parley_core.http.errors import (
     Conflict,
@@ -37,6 +39,9 @@ from parley_session.domain.session.errors import (
 )
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
+# A master key comes back with a change of settings, which processes notice within 10 s.
+_KEY_RETRY_SECONDS = 10
+
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +49,12 @@ def install_domain_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(DomainError, _on_domain_error)
     for error_type in DATABASE_UNAVAILABLE:
         app.add_exception_handler(error_type, _on_database_unavailable)
+
+
+def install_key_error_handlers(app: Starlette, registry: CollectorRegistry) -> None:
+    handlers = _KeyErrors(registry)
+    for error_type in (UnknownMasterKey, WrongMasterKey):
+        app.add_exception_handler(error_type, handlers.respond)
 
 
 def http_error_of(error: DomainError) -> ParleyError:
@@ -122,3 +133,30 @@ async def _on_database_unavailable(request: Request, error: Exception) -> Respon
         "The event store is temporarily unavailable. Please retry.", code="event_store_unavailable"
     )
     return error_response(request, unavailable)
+
+
+class _KeyErrors:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "parley_session_key_unavailable",
+            "Requests refused, because a stored key needs a master key that this process does not "
+            "have, or has with other bytes.",
+            ["master_key"],
+            registry=registry,
+        )
+        self._logged: set[str] = set()
+
+    async def respond(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, UnknownMasterKey | WrongMasterKey)
+        self._refused.labels(error.key_id).inc()
+        if error.key_id not in self._logged:
+            # Once: a retired key may be needed for many requests.
+            self._logged.add(error.key_id)
+            log.error("a stored key cannot be unwrapped: %s", error)
+        unavailable = Unavailable(
+            "The key of this content is unavailable at the moment; nothing is lost. Please retry "
+            "later.",
+            code="key_unavailable",
+            retry_after_seconds=_KEY_RETRY_SECONDS,
+        )
+        return error_response(request, unavailable)

@@ -41,7 +41,7 @@ class ClaimMapping:
         """The principal that verified claims name. Raises InvalidToken."""
         user = _find(claims, self.user)
         if user is _ABSENT:
-            raise InvalidToken(f"The token has no {_name(self.user)} claim.")
+            raise InvalidToken(f"The token has no {_name(self.user)} claim.", "claims")
         return Principal(
             self._tenant(claims),
             _valid_name(user, self.user, self.user_prefix),
@@ -53,7 +53,7 @@ class ClaimMapping:
         tenant = _find(claims, path) if self.tenant else _ABSENT
         if tenant is _ABSENT:
             if self.default_tenant is None:
-                raise InvalidToken(f"The token has no {_name(path)} claim.")
+                raise InvalidToken(f"The token has no {_name(path)} claim.", "claims")
             return self.default_tenant
         return _valid_name(tenant, path)
 
@@ -62,7 +62,9 @@ class ClaimMapping:
             scope for source in self.scopes for scope in _scopes_from(source, claims)
         )
         if sum(map(len, scopes)) + len(scopes) > MAX_SCOPE_LENGTH:
-            raise InvalidToken(f"The scopes of a token are at most {MAX_SCOPE_LENGTH} characters.")
+            raise InvalidToken(
+                f"The scopes of a token are at most {MAX_SCOPE_LENGTH} characters.", "claims"
+            )
         return scopes
 
 
@@ -95,7 +97,8 @@ def _valid_name(value: Any, path: ClaimPath, prefix: str = "") -> str:
     if not isinstance(value, str) or not value or not is_valid_name(prefix + value):
         raise InvalidToken(
             f"The {_name(path)} claim must be 1 to {MAX_NAME_LENGTH - len(prefix)} printable "
-            "characters."
+            "characters.",
+            "claims",
         )
     return prefix + value
 
@@ -106,14 +109,18 @@ def _scopes_from(source: ScopeSource, claims: Mapping[str, Any]) -> Iterator[str
         return
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise InvalidToken(f"The {_name(source.claim)} claim must be a string or a list of them.")
+        raise InvalidToken(
+            f"The {_name(source.claim)} claim must be a string or a list of them.", "claims"
+        )
     for word in words:
         if source.scopes_of is not None:
             yield from source.scopes_of.get(word, ())
         elif word.isascii() and word.isprintable() and " " not in word:
             yield word
         else:
-            raise InvalidToken(f"The {_name(source.claim)} claim must name scopes in ASCII.")
+            raise InvalidToken(
+                f"The {_name(source.claim)} claim must name scopes in ASCII.", "claims"
+            )
 
 
 def _name(path: ClaimPath) -> str:

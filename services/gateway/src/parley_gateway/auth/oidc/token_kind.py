@@ -35,7 +35,7 @@ class TokenKind(Enum):
         match self:
             case TokenKind.MARKED_ACCESS:
                 if typ != _RFC_9068:
-                    raise InvalidToken("The `typ` of the token's header must be at+jwt.")
+                    raise InvalidToken("The `typ` of the token's header must be at+jwt.", "kind")
             case TokenKind.ACCESS:
                 _check_access_token(typ, claims)
             case TokenKind.ID:
@@ -45,21 +45,21 @@ class TokenKind(Enum):
 def _check_access_token(typ: str, claims: Mapping[str, Any]) -> None:
     marks = (claims.get("typ", "Bearer"), claims.get("token_use", "access"))
     if marks[0] == "ID" or marks[1] == "id":
-        raise InvalidToken(_WRONG_KIND)
+        raise InvalidToken(_WRONG_KIND, "kind")
     if marks != ("Bearer", "access") or not (typ in _UNMARKED or typ.endswith(_RFC_9068)):
-        raise InvalidToken("The token is not an access token.")
+        raise InvalidToken("The token is not an access token.", "kind")
     marked = typ not in _UNMARKED or "typ" in claims or "token_use" in claims
     if not marked and any(name in claims for name in _ID_TOKEN_CLAIMS):
-        raise InvalidToken(_WRONG_KIND)
+        raise InvalidToken(_WRONG_KIND, "kind")
 
 
 def _check_id_token(typ: str, claims: Mapping[str, Any], audiences: tuple[str, ...]) -> None:
     marks = (claims.get("typ", "ID"), claims.get("token_use", "id"))
     if marks != ("ID", "id") or typ not in _UNMARKED:
-        raise InvalidToken("The token is not an ID token.")
+        raise InvalidToken("The token is not an ID token.", "kind")
     # OpenID Connect Core, section 3.1.3.7: the client to which it was issued.
     if claims.get("azp", audiences[0]) not in audiences:
-        raise InvalidToken("The token was issued to another client.")
+        raise InvalidToken("The token was issued to another client.", "audience")
 
 
 _WRONG_KIND = "This is an ID token, which is meant for the client. Send the access token."

@@ -3,13 +3,27 @@
 A master key without a count wraps none and may be retired.
 """
 
+import logging
 from collections.abc import Mapping
 
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.runtime.settings import InvalidSettings
 from parley_session.storage.database import Connection
 
-# A wrapped key begins with a format byte, the length of the master key's id, and that id.
+DAMAGED = "?"
+"""Stands in a count for the id of a master key where what is stored is not a wrapped key."""
+
+START_CHECK_SECONDS = 10.0
+"""Counting reads every session's row; a start must not wait for that on a very large store."""
+
+# A wrapped key begins with a format byte, the length of the master key's id, and that id. `escape`
+# changes no character of an id, and accepts any byte.
 _COUNT = """
-SELECT convert_from(substring(wrapped_key FROM 3 FOR get_byte(wrapped_key, 1)), 'UTF8') AS id,
+SELECT CASE
+        WHEN length(wrapped_key) > 2 THEN
+            encode(substring(wrapped_key FROM 3 FOR get_byte(wrapped_key, 1)), 'escape')
+        ELSE '?'
+    END AS id,
     count(*) AS keys
 FROM (
     SELECT wrapped_key FROM sessions WHERE wrapped_key IS NOT NULL
@@ -18,8 +32,44 @@ FROM (
 ) AS stored GROUP BY id
 """
 
+log = logging.getLogger(__name__)
 
-async def count_wrapped_keys(connection: Connection, timeout_seconds: float) -> Mapping[str, int]:
+
+async def count_wrapped_keys(
+    connection: Connection, timeout_seconds: float | None = None
+) -> Mapping[str, int]:
     """The keys of sessions, of search, and of the installation. Raises TimeoutError."""
     rows = await connection.fetch(_COUNT, timeout=timeout_seconds)
     return {row["id"]: row["keys"] for row in rows}
+
+
+async def require_master_keys(connection: Connection, master_keys: MasterKeys) -> None:
+    """Raise InvalidSettings if a master key is missing that wraps stored keys.
+
+    On a store so large that counting takes longer than START_CHECK_SECONDS, only logs that.
+    """
+    try:
+        counts = await count_wrapped_keys(connection, START_CHECK_SECONDS)
+    except TimeoutError:
+        log.warning("counting the wrapped keys takes too long; no master key was found missing")
+        return
+    if missing := missing_keys(counts, master_keys):
+        raise InvalidSettings(
+            f"PARLEY_MASTER_KEY lacks master keys that wrap stored keys: {listed(missing)}. "
+            f"Add them behind the first one; `parley keys rewrap --to {master_keys.active}` frees "
+            "them."
+        )
+
+
+def missing_keys(counts: Mapping[str, int], master_keys: MasterKeys) -> Mapping[str, int]:
+    """Of `count_wrapped_keys`, those of master keys that the settings do not have."""
+    known = {*master_keys.ids, DAMAGED}
+    return {key_id: count for key_id, count in counts.items() if key_id not in known}
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Such as `k1 (1,000 keys), k2 (1 key)`."""
+    return ", ".join(
+        f"{key_id} ({count:,} key{'s' if count != 1 else ''})"
+        for key_id, count in sorted(counts.items())
+    )

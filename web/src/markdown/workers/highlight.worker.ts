@@ -1,7 +1,8 @@
 /** Highlights code beside the page's own thread: grammars are synchronous, and some are slow. */
 import { createCssVariablesTheme, createHighlighterCore } from 'shiki/core';
 import { createJavaScriptRegexEngine } from 'shiki/engine/javascript';
-import type { HighlightAnswer, HighlightRequest } from './highlight';
+import type { WorkerAnswer, WorkerRequest } from './askedWorker';
+import type { Highlighted, HighlightRequest } from './highlight';
 
 const LANGUAGES: Record<string, () => Promise<unknown>> = {
   bash: () => import('shiki/langs/bash.mjs'),
@@ -59,15 +60,17 @@ const highlighter = createHighlighterCore({
   engine: createJavaScriptRegexEngine({ forgiving: true }),
 });
 
-self.addEventListener('message', (event: MessageEvent<HighlightRequest>) => {
+self.addEventListener('message', (event: MessageEvent<WorkerRequest<HighlightRequest>>) => {
   void answer(event.data);
 });
 
-async function answer({ id, code, language }: HighlightRequest): Promise<void> {
-  self.postMessage({ id, lines: await tokens(code, language) } satisfies HighlightAnswer);
+async function answer({ id, question }: WorkerRequest<HighlightRequest>): Promise<void> {
+  const { code, language } = question;
+  const lines = await tokens(code, language);
+  self.postMessage({ id, answer: lines } satisfies WorkerAnswer<Highlighted>);
 }
 
-async function tokens(code: string, name: string): Promise<HighlightAnswer['lines']> {
+async function tokens(code: string, name: string): Promise<Highlighted | null> {
   const language = ALIASES[name.toLowerCase()] ?? name.toLowerCase();
   const load = LANGUAGES[language];
   if (!load) return null;

@@ -1,0 +1,20 @@
+"""Run of `parley keys`."""
+
+import argparse
+
+from parley_cli.service_commands.locations import StackLocations
+from parley_cli.service_commands.service_command import store_command
+from parley_cli.settings import OperationsSettings, load
+
+
+def keys(options: argparse.Namespace) -> int:
+    """Raises InvalidSettings, CommandError."""
+    arguments = [options.keys_command]
+    match options.keys_command:
+        case "rewrap":
+            arguments += [f"--to={options.to}"]
+            arguments += ["--dry-run"] if options.dry_run else []
+        case "rotate":
+            arguments += ["--yes"] if options.yes else []
+    locations = StackLocations(load(OperationsSettings))
+    return store_command(locations, "keys", *arguments, more=locations.master_key_environment())

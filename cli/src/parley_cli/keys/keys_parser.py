@@ -1,0 +1,20 @@
+"""Arguments of `parley keys`."""
+
+from parley_cli.command_parser import Subparsers, add_command
+
+
+def add_keys(commands: Subparsers) -> None:
+    """`keys_command` in the result is status, rewrap or rotate."""
+    summary = "show and replace the master keys that wrap stored keys"
+    keys = add_command(commands, "keys", summary, "keys.command:keys")
+    key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
+    key_commands.add_parser(
+        "status", help="count the stored keys by the master key that wraps them"
+    )
+    rewrap = key_commands.add_parser("rewrap", help="wrap all stored keys with the active one")
+    rewrap.add_argument("--to", required=True, metavar="ID", help="ID of the active master key")
+    rewrap.add_argument(
+        "--dry-run", action="store_true", help="unwrap the keys, but change nothing"
+    )
+    rotate = key_commands.add_parser("rotate", help="do or show the next step of a replacement")
+    rotate.add_argument("--yes", action="store_true", help="do not ask for confirmation")

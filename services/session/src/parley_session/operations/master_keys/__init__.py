@@ -1,0 +1,1 @@
+"""`keys`: shows the master keys in use, and rewraps the stored keys with the active one."""
