@@ -12,8 +12,7 @@ environment:
   PARLEY_DATA          data folder (default .parley)
   PARLEY_PORT          port of the gateway (default 8080)
   PARLEY_HOST          address of the gateway (default 127.0.0.1)
-  XDG_CACHE_HOME       folder of the cache with Kafka's jars, which all data folders share
-                       (default ~/.cache, on macOS ~/Library/Caches)
+  XDG_CACHE_HOME       cache of Kafka's jars (default ~/.cache, on macOS ~/Library/Caches)
   OPENAI_BASE_URL, OPENAI_API_KEY, PARLEY_MODEL
                        model server, its API key and the default model; without a base URL and
                        a key, replies come from an offline demo model
@@ -128,12 +127,15 @@ examples:
   parley log sql --plot bar "select day, sum(replies) from usage group by day order by day"
 """,
     "log generate": """\
-Needs the extra `analysis` (pip install 'parley-cli[analysis]'), and neither a stack nor Kafka. The
-log has several tenants, assistants and models, days and nights, failures, cancellations, erasures,
-short and long sessions. The same options write the same bytes.
+Needs the extra `analysis` (pip install 'parley-cli[analysis]'), and with --to neither a stack nor
+Kafka. The log has several tenants, assistants and models, days and nights, failures, cancellations,
+erasures, short and long sessions. The same options write the same bytes. --stack appends the same
+events to the event store of the running stack, which must not have sessions; the content is sealed
+there, and the log and the read model follow.
 
 examples:
   parley log generate --sessions 1000 --seed 7 --to exports/simulated
+  parley log generate --sessions 200 --stack
   parley log sql --export exports/simulated "select status, count(*) from turns group by all"
 """,
     "log verify": LOCATIONS
@@ -169,7 +171,6 @@ Kafka on it meanwhile.
 
 examples:
   parley log reconcile --dry-run
-  parley log reconcile
 """,
     "log dead-letters": LOCATIONS
     + """
@@ -194,7 +195,6 @@ compares the two and swaps them in one transaction. An interrupted rebuild resum
 is run again.
 
 examples:
-  parley rebuild history
   parley rebuild history --workers 8
   parley rebuild history --rollback
 """,

@@ -27,7 +27,7 @@ def log(options: argparse.Namespace) -> int:
         case "sql":
             return _sql(locations, options)
         case "generate":
-            return _generate(options)
+            return _generate(locations, options)
         case "verify" if options.export:
             return _verify_export(locations, options)
         case "verify":
@@ -105,10 +105,13 @@ def _sql(locations: StackLocations, options: argparse.Namespace) -> int:
     )
 
 
-def _generate(options: argparse.Namespace) -> int:
+def _generate(locations: StackLocations, options: argparse.Namespace) -> int:
     require_analysis_packages()
     from parley_cli.log.generation.command import generate
+    from parley_cli.log.generation.stack_sessions import generate_into_stack
 
+    if options.stack:
+        return generate_into_stack(locations, options.sessions, options.seed, days=options.days)
     return generate(
         options.to, options.sessions, options.seed, days=options.days, content=options.content
     )

@@ -148,10 +148,14 @@ def _add_sql(log_commands: Subparsers) -> None:
 
 def _add_generate(log_commands: Subparsers) -> None:
     generate = add_command(
-        log_commands, "generate", "write a log of simulated sessions as an export"
+        log_commands, "generate", "write simulated sessions as an export or into an empty stack"
     )
     add = generate.add_argument
-    add("--to", required=True, metavar="TARGET", help=EXPORT_HELP)
+    target = generate.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", metavar="TARGET", help=EXPORT_HELP)
+    target.add_argument(
+        "--stack", action="store_true", help="into the event store of the running stack"
+    )
     add(
         "--sessions",
         required=True,
@@ -167,7 +171,7 @@ def _add_generate(log_commands: Subparsers) -> None:
         metavar="D",
         help="days in which the sessions start (default 30)",
     )
-    add("--content", action="store_true", help="write the text instead of its ciphertext")
+    add("--content", action="store_true", help="export the text instead of its ciphertext")
 
 
 def _as_of(text: str) -> AsOf:

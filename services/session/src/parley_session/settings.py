@@ -90,11 +90,16 @@ class BackupSettings(Settings, env_prefix=_PREFIX):
     master_key: OptionalMasterKeySetting = None
 
 
-class EraseUserSettings(Settings, env_prefix=_PREFIX):
-    """Settings of `erase-user`."""
+class AppendSimulatedSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `append-simulated`."""
 
     database: DatabaseSettings
     master_key: MasterKeySetting
+
+
+class EraseUserSettings(AppendSimulatedSettings, env_prefix=_PREFIX):
+    """Settings of `erase-user`."""
+
     redis_url: RedisUrlSetting = None
 
 
