@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-# The tests of one file, or of one stack, stay in one worker (conftest.py).
-PARALLEL_PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three, as tests wait for processes for much of their time. Those of one file, or stack, stay in one (conftest.py).
+PARALLEL_PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 PACKAGES = -c constraints.txt -r requirements-dev.txt $(patsubst %,-e %,$(DISTRIBUTIONS:cli=cli[up,analysis]))
 DOCKER ?= docker

@@ -20,6 +20,7 @@ NAMES = (
     "read_cost",
     "read_your_writes",
     "rebuild",
+    "rewrap",
     "search",
     "stack",
     "start",

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PLANTED = {
     "AWS Access Key": "AKIA" + "IOSFODNN7EXAMPL2",
     "GitHub Token": "ghp_" + "a1" * 18,
-    "JSON Web Token": "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
+    "JSON Web Token": "ey" + "JhbGciOiJIUzI1NiJ9.ey" + "JzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
     "OpenAI Token": "sk-" + "a" * 20 + "T3Blbk" + "FJ" + "b" * 20,
     "Private Key": "-----BEGIN RSA " + "PRIVATE KEY-----",
 }

@@ -153,3 +153,10 @@ def _forms(word: str) -> Iterator[bytes]:
         encoded = base64.b64encode(b"\0" * before + plain)
         # The first and last characters depend on the bytes around the word.
         yield encoded[4 if before else 0 : -4]
+
+
+async def test_the_stored_keys_are_counted_by_master_key(ada: User, stack: Stack) -> None:
+    await ada.start_session()
+    [_, line, *more] = (await stack.stdout_of("keys", "status")).splitlines()
+    key_id, count, state = line.split()[:3]
+    assert (key_id, int(count.replace(",", "")) >= 1, state, more) == ("local", True, "active:", [])

@@ -12,8 +12,7 @@ environment:
   PARLEY_DATA          data folder (default .parley)
   PARLEY_PORT          port of the gateway (default 8080)
   PARLEY_HOST          address of the gateway (default 127.0.0.1)
-  XDG_CACHE_HOME       folder of the cache with Kafka's jars, which all data folders share
-                       (default ~/.cache, on macOS ~/Library/Caches)
+  XDG_CACHE_HOME       cache of Kafka's jars (default ~/.cache, on macOS ~/Library/Caches)
   OPENAI_BASE_URL, OPENAI_API_KEY, PARLEY_MODEL
                        model server, its API key and the default model; without a base URL and
                        a key, replies come from an offline demo model
@@ -169,7 +168,6 @@ Kafka on it meanwhile.
 
 examples:
   parley log reconcile --dry-run
-  parley log reconcile
 """,
     "log dead-letters": LOCATIONS
     + """
@@ -194,7 +192,6 @@ compares the two and swaps them in one transaction. An interrupted rebuild resum
 is run again.
 
 examples:
-  parley rebuild history
   parley rebuild history --workers 8
   parley rebuild history --rollback
 """,

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -262,3 +263,19 @@ async def test_a_client_that_leaves_before_its_response_is_no_error(
     lookup.set()
     async with connected(gateway) as another:
         assert (await another.exchange(get())).status == 200
+
+
+async def test_a_request_within_a_limit_is_counted_and_answered_before_it_is_parsed(
+    start: Callable[..., Any], commit: Callable[..., None], parsed: ParsedRequests, tmp_path: Path
+) -> None:
+    path = tmp_path / "limits.yaml"
+    path.write_text("limits: [{requests_per_minute: 100000}]")
+    gateway = await start(limits_file=path)
+    commit(4)
+    async with connected(gateway) as connection:
+        await remember(connection, parsed, get())
+        before = parsed.count
+        responses = [await connection.exchange(get()) for _ in range(3)]
+        assert parsed.count == before
+    remaining = [int(each.headers["x-ratelimit-remaining-requests"]) for each in responses]
+    assert remaining == [*range(remaining[0], remaining[0] - 3, -1)]

@@ -91,10 +91,10 @@ def _run(arguments: argparse.Namespace) -> int:
             return backup.run(arguments)
         case "erase-user":
             return erase_user.run(arguments)
-        case "append-simulated":
-            return append_simulated.run(arguments)
         case "keys":
             return master_keys.run(arguments)
+        case "append-simulated":
+            return append_simulated.run(arguments)
         case _:
             if arguments.migrate:
                 _migrate(load(MigrateSettings))
@@ -125,8 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     backup.add_commands(commands)
     erase_user.add_command(commands)
-    append_simulated.add_command(commands)
     master_keys.add_commands(commands)
+    append_simulated.add_command(commands)
     return parser
 
 

@@ -37,11 +37,11 @@ Keys = Callable[..., Coroutine[Any, Any, Ended]]
 
 
 @pytest.fixture
-def keys(run: Run, store_database: str) -> Keys:
+def keys(run: Run, runtime_database: str) -> Keys:
     """Runs `keys …` with the given master keys."""
 
     async def keys(command: str, master_key: str) -> Ended:
-        return await run(f"keys {command}", store_database, master_key=master_key)
+        return await run(f"keys {command}", runtime_database, master_key=master_key)
 
     return keys
 

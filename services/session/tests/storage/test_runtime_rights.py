@@ -18,6 +18,11 @@ TABLES = (
     "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
 )
 
+HAS_RIGHT = "SELECT has_table_privilege($1, $2, $3)"
+LATER_MIGRATION = """
+INSERT INTO schema_migrations (number, name, sha256, oldest_reader) VALUES (9999, 'later', '', 0)
+"""
+
 
 @pytest.fixture
 async def runtime(runtime_database: str) -> AsyncIterator[asyncpg.Connection]:
@@ -67,7 +72,7 @@ async def test_the_role_can_change_neither_the_schema_nor_what_has_happened(
         await runtime.execute(statement)
 
 
-async def test_migrate_gives_the_named_role_its_rights(
+async def test_migrate_gives_the_named_role_its_rights_and_takes_others_unless_it_is_the_older(
     run: Run, database: str, postgres_server: str
 ) -> None:
     role = f"test_{uuid4().hex}"
@@ -79,8 +84,14 @@ async def test_migrate_gives_the_named_role_its_rights(
     connection = await asyncpg.connect(database)
     for table, rights in RUNTIME_RIGHTS.items():
         for right in rights.split(", "):
-            has = "SELECT has_table_privilege($1, $2, $3)"
-            assert await connection.fetchval(has, role, table, right), (table, right)
+            assert await connection.fetchval(HAS_RIGHT, role, table, right), (table, right)
+    # A later version, which may still run beside this one, needed more.
+    await connection.execute(f"GRANT DELETE ON sessions TO {role}; {LATER_MIGRATION}")
+    assert (await run("migrate", database, session_database_runtime_role=role)).code == 0
+    assert await connection.fetchval(HAS_RIGHT, role, "sessions", "DELETE")
+    await connection.execute("DELETE FROM schema_migrations WHERE name = 'later'")
+    assert (await run("migrate", database, session_database_runtime_role=role)).code == 0
+    assert not await connection.fetchval(HAS_RIGHT, role, "sessions", "DELETE")
     await connection.execute(f"DROP OWNED BY {role}")
     await connection.close()
     await drop_role(postgres_server, role)

@@ -15,8 +15,9 @@ from parley_core.storage.migrations import LOCK_KEY, MigrationError, MigrationsP
 Rights: TypeAlias = Mapping[str, str]
 """The rights on each table or view of a schema, such as `SELECT, INSERT` or `SELECT (id)`.
 
-A right that this version no longer needs stays here for one more release: the version before it
-runs beside it (ADR 32).
+A right that this version no longer needs stays here for one more release, as the version before it
+runs beside it (ADR 32). A right that is added comes with a migration, so that the version before,
+when it is started again, knows not to take it.
 """
 
 DatabaseRole = Annotated[str, Field(min_length=1, max_length=63)]

@@ -52,6 +52,7 @@ SELECT number, sha256,
     coalesce((to_jsonb(applied) ->> 'oldest_reader')::int, number) AS oldest_reader
 FROM schema_migrations AS applied ORDER BY number
 """
+_HAS_LATER = "SELECT EXISTS (SELECT FROM schema_migrations WHERE number > $1)"
 _REGISTER = """
 INSERT INTO schema_migrations (number, name, sha256, oldest_reader) VALUES ($1, $2, $3, $4)
 """
@@ -133,6 +134,14 @@ async def require_migrated(
         raise MigrationsPending(
             "The database has pending migrations. Run the `migrate` command first."
         )
+
+
+async def has_later_migrations(
+    connection: "asyncpg.Connection[asyncpg.Record]", migrations: Sequence[Migration]
+) -> bool:
+    """Whether a later version, which may still run, has migrated the database."""
+    newest = max(migration.number for migration in migrations)
+    return bool(await connection.fetchval(_HAS_LATER, newest))
 
 
 def migrate_database(url: str, folder: Traversable) -> list[Migration]:

@@ -19,6 +19,7 @@ ALWAYS: Codes = {
         "session_unavailable",
         "session_busy",
         "event_store_unavailable",
+        "key_unavailable",
         "keys_unavailable",
     ),
 }

@@ -19,9 +19,9 @@ from parley_gateway.limits.limit_metrics import LimitMetrics
 SubjectLimit = tuple[Limit, str]
 """A limit, and the name of what it counts."""
 
-# Taken ahead of need: at most a sixteenth of what this gateway has admitted, and a quarter of its
+# Taken ahead of need: at most an eighth of what this gateway has admitted, and a quarter of its
 # share of what is left.
-_PART_OF_ADMITTED, _PART_OF_SHARE = 16, 4
+_PART_OF_ADMITTED, _PART_OF_SHARE = 8, 4
 # How long each gateway admits its share by itself, before it asks Redis again.
 RETRY_SECONDS = 1.0
 # Bounds the memory; beyond it, this process forgets what it has counted in the minute.

@@ -71,7 +71,8 @@ async def certified_provider() -> AsyncIterator[str]:
 def mock_provider_packages() -> Path:
     """The folder of the pinned packages, which are not those of the tests."""
     requirements = PROVIDERS / "requirements.txt"
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
+    # Some of them are compiled for one version of Python.
+    digest = hashlib.sha256(sys.version.encode() + requirements.read_bytes()).hexdigest()[:16]
     folder = ROOT / ".parley" / "cache" / f"oidc-provider-mock-{digest}"
     if not folder.is_dir():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -1,7 +1,7 @@
 """Rights of the roles of history's processes in a database that another role migrates (ADR 53).
 
-`runtime` is the role of `project`, `reader` that of `serve`. `rebuild` and `verify` create and drop
-versions of the read model, so they need the role that migrates, and `dead-letters` may use it.
+`runtime` is the role of `project` and `dead-letters`, `reader` that of `serve`. `rebuild` and
+`verify` create and drop versions of the read model, so they need the role that migrates.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ PUBLIC_RIGHTS: Mapping[str, Rights] = {
         "schema_migrations": "SELECT",
         # FOR SHARE needs a right to update; this column can have one value only.
         "active_read_model": "SELECT, UPDATE (only_row)",
-        "discarded_records": "SELECT",
+        "discarded_records": "SELECT, INSERT",
     },
     "reader": {
         "schema_migrations": "SELECT",
@@ -41,7 +41,7 @@ VERSION_RIGHTS: Mapping[str, Rights] = {
         "messages": "SELECT, INSERT, UPDATE, DELETE",
         "usage": "SELECT, INSERT, UPDATE",
         "deferred_events": "SELECT, INSERT, DELETE",
-        "dead_letters": "SELECT, INSERT",
+        "dead_letters": "SELECT, INSERT, DELETE",
     },
     "reader": {"dead_letters": "SELECT (session_id)"},
 }

@@ -22,7 +22,7 @@ async def run(
     *command: Any,
 ) -> Any:
     """Return the exit code, stdout and stderr."""
-    monkeypatch.setenv("PARLEY_HISTORY_DATABASE_URL", tables.dsn)
+    monkeypatch.setenv("PARLEY_HISTORY_DATABASE_URL", tables.runtime_dsn)
     monkeypatch.setattr("sys.argv", ["parley_history", "dead-letters", *command])
     code: Any
     try:

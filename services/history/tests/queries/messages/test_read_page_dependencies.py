@@ -39,6 +39,14 @@ async def test_an_invalid_key_response_makes_the_session_service_unavailable(
     assert (await history.read(story.id)).error == (503, "session_unavailable", None)
 
 
+async def test_a_key_that_no_master_key_unwraps_is_reported_as_such(
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
+) -> None:
+    story = await project_story(chat(1))
+    session.errors = {"keys": (503, "key_unavailable")}
+    assert (await history.read(story.id)).error == (503, "key_unavailable", None)
+
+
 async def test_keys_are_requested_once_by_the_service_principal(
     history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:

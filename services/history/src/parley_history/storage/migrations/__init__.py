@@ -7,6 +7,7 @@ from types import MappingProxyType
 from parley_core.storage.migrations import (
     Migration,
     MigrationsPending,
+    has_later_migrations,
     load_migrations,
     migrate,
     require_migrated,
@@ -23,12 +24,13 @@ async def migrate_history(
 ) -> list[Migration]:
     """Apply and return the pending migrations; create the first read-model version if missing.
 
-    Gives the roles, `runtime` and `reader`, their rights. Safe to call from several processes at
-    once. Raises MigrationError.
+    Gives the roles, `runtime` and `reader`, their rights; those of a later version stay. Safe to
+    call from several processes at once. Raises MigrationError.
     """
-    applied = await migrate(connection, load_migrations(MIGRATIONS))
+    migrations = load_migrations(MIGRATIONS)
+    applied = await migrate(connection, migrations)
     await create_first_version(connection)
-    if any(roles.values()):
+    if any(roles.values()) and not await has_later_migrations(connection, migrations):
         await grant_role_rights(connection, roles)
     return applied
 

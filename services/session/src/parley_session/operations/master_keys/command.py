@@ -32,11 +32,13 @@ Every stored key is wrapped by {active}, the only master key. To replace it:
      Wait until all of them have it (10 s after a file has changed; else restart them).
   3. Put it first in all of them: NEW:…,{active}:…
   4. Run this command again."""
-_REMOVE_OR_ACTIVATE = """\
-Every stored key is wrapped by {active}. These master keys wrap none: {others}.
-If one of them is new, put it first in {setting}, and run this command again.
-If it is old, remove it there and restart the processes. Keep a copy for as long as you keep
-backups from before the rewrap."""
+_REMOVE = """\
+These master keys wrap none: {others}. Remove them from {setting}, and restart
+the processes. Keep copies for as long as you keep backups from before the rewrap."""
+_ACTIVATE_OR_REMOVE = """\
+Every stored key is wrapped by {active}. If one of the other master keys is new ({others}),
+put it first in {setting}, and run this command again. Else:
+"""
 _PROCEED = "Is {active} the first master key of every session process? [yes/no] "
 
 
@@ -179,6 +181,7 @@ async def _rotate(connection: Connection, master_keys: MasterKeys, *, confirmed:
         return 1
     active = master_keys.active
     others = sorted(master_keys.ids - {active})
+    texts = {"active": active, "others": ", ".join(others), "setting": _SETTING}
     if wrapped_by_others := {each: counts[each] for each in others if each in counts}:
         print(f"{active} is active. Others wrap stored keys: {listed(wrapped_by_others)}.")
         if not (confirmed or _confirm(active)):
@@ -186,8 +189,11 @@ async def _rotate(connection: Connection, master_keys: MasterKeys, *, confirmed:
             return 1
         if code := await _rewrap(connection, master_keys, active, dry_run=False):
             return code
-    text = _REMOVE_OR_ACTIVATE if others else _NEW_KEY
-    print(text.format(active=active, others=", ".join(others), setting=_SETTING))
+        print(_REMOVE.format(**texts))
+    elif others:
+        print((_ACTIVATE_OR_REMOVE + _REMOVE).format(**texts))
+    else:
+        print(_NEW_KEY.format(**texts))
     return 0
 
 

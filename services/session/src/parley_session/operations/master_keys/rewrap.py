@@ -5,6 +5,7 @@ serve meanwhile, and a rewrap that was killed continues where it ended.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,10 @@ from parley_session.storage.database import Connection
 from parley_session.storage.keys import installation_key
 from parley_session.storage.keys.search_keys import wrapping_id
 
-BATCH_KEYS = 500
+BATCH_KEYS = 200
 """Locks so many rows at a time, for a few milliseconds."""
+# After each batch, of the time that it took: people's requests come first.
+_PAUSE_SHARE = 1.0
 # Processes that still wrap with another master key add keys behind a pass.
 _MAX_PASSES = 5
 _MAX_LISTED = 10
@@ -140,10 +143,12 @@ class Rewrap:
         result = Rewrapped()
         for table in _TABLES:
             async for rows in self._batches(table):
+                started = time.monotonic()
                 replaced = self._replaced(table, rows, result)
                 if store and replaced:
                     await self._store(table, replaced)
                 self._on_batch(len(rows))
+                await asyncio.sleep(_PAUSE_SHARE * (time.monotonic() - started))
         return result
 
     async def _batches(self, table: _Table) -> AsyncIterator[list[asyncpg.Record]]:

@@ -1,7 +1,9 @@
 """Rights of session's role, which serves in a database that another role migrates (ADR 53)."""
 
 from parley_core.storage.database_roles import Rights, admit_role, grant_rights, require_rights
+from parley_core.storage.migrations import has_later_migrations, load_migrations
 from parley_session.storage.database import Connection
+from parley_session.storage.migrations import MIGRATIONS
 
 ROLE_VARIABLE = "PARLEY_SESSION_DATABASE_RUNTIME_ROLE"
 
@@ -32,10 +34,14 @@ RUNTIME_RIGHTS: Rights = {
 
 
 async def grant_runtime_rights(connection: Connection, role: str) -> None:
-    """Give the role its rights and no others. Raises MigrationError."""
+    """Give the role its rights and no others; those of a later version stay.
+
+    Raises MigrationError.
+    """
     async with connection.transaction():
         await admit_role(connection, role, ROLE_VARIABLE)
-        await grant_rights(connection, role, RUNTIME_RIGHTS)
+        if not await has_later_migrations(connection, load_migrations(MIGRATIONS)):
+            await grant_rights(connection, role, RUNTIME_RIGHTS)
 
 
 async def require_runtime_rights(connection: Connection) -> None:
