@@ -147,8 +147,11 @@ test('a session is copied, and a full one goes on in a copy with the text that w
     }),
   );
   await chat.send('one too many');
-  await page.getByRole('button', { name: 'Continue in a new one' }).click();
+  const goOn = page.getByRole('button', { name: 'Continue in a new one' });
+  await goOn.click();
   await expect.poll(() => chat.sessionId()).not.toBe(copy);
+  // The address changes before the conversation that is shown.
+  await goOn.waitFor({ state: 'hidden' });
   await page.unroute('**/messages');
   await expect.poll(() => page.locator('#composer').inputValue()).toBe('one too many');
   await page.locator('#composer').press('Enter');
