@@ -68,6 +68,7 @@ async def test_a_deleted_topic_is_restored_from_the_event_store(stack: Stack) ->
     load = await start_chat_load(stack, 4)
     await load.send_each(times=3)
     await load.assert_complete_history()
+    retries = load.retries
     async with load.running(PAUSE_SECONDS):
         await delete_topic(stack)
         await load.wait_for_turns(8)
@@ -76,9 +77,10 @@ async def test_a_deleted_topic_is_restored_from_the_event_store(stack: Stack) ->
         await load.wait_for_turns(4)
         rebuilt = await stack.run_command("rebuild", "history")
         assert rebuilt.exit_code == 0, rebuilt
-    await load.assert_complete_history()
     load.assert_all_completed()
-    assert load.retries == 0
+    # Reads may be answered as behind, turns may not.
+    assert load.retries == retries
+    await load.assert_complete_history()
     reached = last_sequences(await read_records(stack.address("kafka")))
     acknowledged = {each.session_id: each.version for each in load.conversations}
     assert acknowledged.items() <= reached.items()
