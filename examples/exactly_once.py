@@ -5,6 +5,7 @@ Run: python exactly_once.py BOOTSTRAP_SERVERS DATABASE
 
 import sqlite3
 import sys
+from contextlib import closing
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
@@ -41,32 +42,34 @@ def apply(store: sqlite3.Connection, event: Event) -> None:
 
 def follow(servers: str, database: str, topic: str = SESSIONS_TOPIC, max_idle: int = -1) -> None:
     """Apply records as they arrive, until none has for `max_idle` seconds (-1: for ever)."""
-    store = sqlite3.connect(database)
-    store.executescript(TABLES)
-    stored = dict(store.execute("SELECT partition, next FROM positions").fetchall())
-    consumer = Consumer(
-        {"bootstrap.servers": servers, "group.id": "unused", "enable.auto.commit": False}
-    )
-    partitions = consumer.list_topics(topic).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, p, stored.get(p, OFFSET_BEGINNING)) for p in partitions])
-    idle = 0
-    while idle != max_idle:
-        messages = consumer.consume(1_000, timeout=1)
-        idle = 0 if messages else idle + 1
-        with store:  # One transaction: the effects, and the positions after them.
-            for message in messages:
-                if message.error():
-                    raise SystemExit(str(message.error()))
-                try:
-                    record = record_from(message.key(), message.headers(), message.value())
-                    apply(store, decode(record))
-                except UndecodableRecord as error:
-                    print(f"{message.partition()}:{message.offset()}: {error}", file=sys.stderr)
-                store.execute(
-                    "INSERT OR REPLACE INTO positions VALUES (?, ?)",
-                    [message.partition(), message.offset() + 1],
-                )
-    consumer.close()
+    with closing(sqlite3.connect(database)) as store:
+        store.executescript(TABLES)
+        stored = dict(store.execute("SELECT partition, next FROM positions").fetchall())
+        consumer = Consumer(
+            {"bootstrap.servers": servers, "group.id": "unused", "enable.auto.commit": False}
+        )
+        partitions = consumer.list_topics(topic).topics[topic].partitions
+        consumer.assign(
+            [TopicPartition(topic, p, stored.get(p, OFFSET_BEGINNING)) for p in partitions]
+        )
+        idle = 0
+        while idle != max_idle:
+            messages = consumer.consume(1_000, timeout=1)
+            idle = 0 if messages else idle + 1
+            with store:  # One transaction: the effects, and the positions after them.
+                for message in messages:
+                    if message.error():
+                        raise SystemExit(str(message.error()))
+                    try:
+                        record = record_from(message.key(), message.headers(), message.value())
+                        apply(store, decode(record))
+                    except UndecodableRecord as error:
+                        print(f"{message.partition()}:{message.offset()}: {error}", file=sys.stderr)
+                    store.execute(
+                        "INSERT OR REPLACE INTO positions VALUES (?, ?)",
+                        [message.partition(), message.offset() + 1],
+                    )
+        consumer.close()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ log = logging.getLogger("parley.test")
 bind_log_fields(request_id="req-1")
 log.info("two\\nlines", extra={"fields": {"status": 200}})
 try:
-    raise KeyError("what a person typed")
+    raise KeyError(" ".join(["what", "a", "person", "typed"]))
 except KeyError as error:
     log.exception("request failed")
     log_unexpected_error(log, "task failed", error)

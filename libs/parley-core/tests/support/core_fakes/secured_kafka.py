@@ -100,7 +100,24 @@ def _certificate(
     )
     address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     builder = builder.add_extension(x509.BasicConstraints(own, None), critical=True)
-    return builder.add_extension(address, critical=False).sign(issuer_key, hashes.SHA256())
+    # Python 3.13 requires the extensions of RFC 5280.
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=own,
+        crl_sign=own,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    builder = builder.add_extension(usage, critical=True)
+    for extension in (address, identifier, issued_by):
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def _name(name: str) -> x509.Name:
