@@ -46,13 +46,13 @@ def main() -> int:
             case "migrate":
                 _migrate(load(MigrateSettings))
             case "project":
-                return _project(migrate=arguments.migrate)
+                return _project()
             case "rebuild" | "verify":
                 return rebuild_command.run(arguments)
             case "dead-letters":
                 return dead_letters_command.run(arguments)
             case _:
-                _serve(migrate=arguments.migrate)
+                _serve()
     except InvalidSettings as error:
         report_failure(error)
         return INVALID_SETTINGS
@@ -71,12 +71,8 @@ def _arguments() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="apply pending migrations and exit")
-    project = commands.add_parser(
-        "project", help="project the log into the read model until SIGTERM"
-    )
-    serve = commands.add_parser("serve", help="serve queries over HTTP until SIGTERM")
-    for command in (project, serve):
-        command.add_argument("--migrate", action="store_true", help="`migrate` first")
+    commands.add_parser("project", help="project the log into the read model until SIGTERM")
+    commands.add_parser("serve", help="serve queries over HTTP until SIGTERM")
     rebuild_command.add_parsers(commands)
     dead_letters_arguments.add_parsers(commands)
     return parser.parse_args()
@@ -91,7 +87,7 @@ def _migrate(settings: MigrateSettings) -> None:
         print(f"applied {migration.number:04} {migration.name}")
 
 
-def _serve(*, migrate: bool) -> None:
+def _serve() -> None:
     # Imported here, for half a second: a maintenance command needs no web server.
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
@@ -100,8 +96,6 @@ def _serve(*, migrate: bool) -> None:
     from parley_history.settings import ServeSettings
 
     settings = load(ServeSettings)
-    if migrate:
-        _migrate(load(MigrateSettings))
     configure_tracing("history-serve")
     app = create_app(settings)
     serve(
@@ -117,7 +111,7 @@ def _serve(*, migrate: bool) -> None:
     )
 
 
-def _project(*, migrate: bool) -> int:
+def _project() -> int:
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
     from parley_core.tracing.setup import configure_tracing
@@ -125,8 +119,6 @@ def _project(*, migrate: bool) -> int:
     from parley_history.settings import ProjectSettings
 
     settings = load(ProjectSettings)
-    if migrate:
-        _migrate(load(MigrateSettings))
     configure_tracing("history-project")
     app = create_projector_app(settings)
     serve(

@@ -96,8 +96,6 @@ def _run(arguments: argparse.Namespace) -> int:
         case "append-simulated":
             return append_simulated.run(arguments)
         case _:
-            if arguments.migrate:
-                _migrate(load(MigrateSettings))
             _serve(load(SessionSettings))
     return 0
 
@@ -111,10 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "migrate", help="apply pending migrations, seed the shared assistants and exit"
     )
     commands.add_parser("create-topic", help="create the Kafka topics, or check them, and exit")
-    serve = commands.add_parser(
-        "serve", help="serve the internal API and relay the outbox to Kafka"
-    )
-    serve.add_argument("--migrate", action="store_true", help="`migrate` first")
+    commands.add_parser("serve", help="serve the internal API and relay the outbox to Kafka")
     commands.add_parser("verify-log", help="compare the event store with the log and exit")
     commands.add_parser("restore-log", help="republish events missing from the log and exit")
     reconcile_parser = commands.add_parser(
