@@ -94,6 +94,8 @@ def test_the_help_of_each_command_has_examples(
         "export --user ada",
         "erase-user --user ada",
         "keys status",
+        "api-keys list --user ada",
+        "revoke user ada",
     ],
 )
 def test_every_command_has_a_function_that_runs_it(arguments: str) -> None:

@@ -111,6 +111,8 @@ def _generate(locations: StackLocations, options: argparse.Namespace) -> int:
     from parley_cli.log.generation.stack_sessions import generate_into_stack
 
     if options.stack:
+        if options.content:
+            raise CommandError("--content is for --to: a stack seals the content it stores.")
         return generate_into_stack(locations, options.sessions, options.seed, days=options.days)
     return generate(
         options.to, options.sessions, options.seed, days=options.days, content=options.content

@@ -37,7 +37,9 @@ def _list(client: httpx2.Client) -> None:
     while True:
         page = call_gateway(client, "GET", path)
         for each in page["data"]:
-            times = f"as of {each['revoked_at']}, kept until {each['expires_at']}"
+            # That of a tenant refuses API keys, which may have no end.
+            end = "for good" if each["kind"] == "tenant" else f"until {each['expires_at']}"
+            times = f"as of {each['revoked_at']}, kept {end}"
             print(f"{each['kind']} {each['target']}  ({times}; by {each['revoked_by']})")
         if not page["has_more"]:
             return

@@ -50,7 +50,7 @@ def lines(*events: Simulated) -> tuple[UUID, list[dict[str, Any]]]:
                 "sequence": sequence,
                 "time": now.isoformat(),
                 "type": kind.TYPE,
-                "data": {"actor": ACTOR, "request_id": "req-1", **data, **sealed},
+                "data": json.dumps({"actor": ACTOR, "request_id": "req-1", **data, **sealed}),
                 "content": content,
             }
         )

@@ -9,9 +9,9 @@ from parley_cli.log.generation.command import simulated_events
 from parley_cli.log.generation.simulated_stream import SimulatedEvent
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.service_command import store_command
-from parley_events.cloudevents import encode
+from parley_events.cloudevents import encode_data
 
-# Each event is a commit of its own, and the state of all sessions is in memory.
+# One transaction appends them all, and the state of all sessions is in memory.
 MAX_STACK_SESSIONS = 20_000
 
 
@@ -40,7 +40,7 @@ def _line(simulated: SimulatedEvent) -> str:
             "sequence": event.sequence,
             "time": event.time.isoformat(),
             "type": event.type,
-            "data": json.loads(encode(event).value),
+            "data": encode_data(event.data).decode(),
             "content": content,
         }
     )

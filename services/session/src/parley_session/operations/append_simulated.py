@@ -41,9 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
 async def append_simulated(settings: AppendSimulatedSettings, file: Path) -> int:
     """Return the exit code: 1 if the store is not empty.
 
-    A line is an event: `session_id`, `id`, `sequence`, `time`, `type`, `data`, and in `content` the
-    clear text of its sealed fields. One transaction appends them all: a running service would erase
-    an expired session whose later events are still to come. Its relay then publishes them.
+    A line is an event: `session_id`, `id`, `sequence`, `time`, `type`, `data` (its JSON), and in
+    `content` the clear text of its sealed fields. One transaction appends them all: a running
+    service would erase an expired session whose later events are still to come. Its relay then
+    publishes them.
     """
     pool = open_pool(
         settings.database.url,
@@ -108,7 +109,7 @@ class SimulatedSessions:
 
 def _event(line: Mapping[str, Any], key: DataKey) -> Event:
     session_id, event_id = UUID(line["session_id"]), UUID(line["id"])
-    data = decode_data(line["type"], json.dumps(line["data"]).encode())
+    data = decode_data(line["type"], line["data"].encode())
     sealed = {
         name: seal(key, plaintext, session_id=session_id, event_id=event_id, field=name)
         for name, plaintext in line["content"].items()
