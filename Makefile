@@ -73,7 +73,7 @@ check-deployment:
 	$(BIN)/hadolint deploy/image/Dockerfile
 	$(BIN)/python -m tools.manifests
 	$(BIN)/python -m tools.monitoring --check
-	$(BIN)/pytest -q tests/test_monitoring.py
+	$(BIN)/pytest -q tests/test_monitoring.py tests/test_image_lock.py
 
 test-web: install ## Run the tests of the chat page in Chromium, against the whole stack (under 8 minutes)
 	$(BIN)/python -m tools.web test
