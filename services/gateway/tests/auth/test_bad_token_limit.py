@@ -67,6 +67,13 @@ def test_an_address_of_version_6_is_a_network(other: str, is_same: bool) -> None
     assert admits(limit, other) is not is_same
 
 
+def test_addresses_of_version_4_that_are_written_as_version_6_are_different_clients() -> None:
+    limit = limit_at(Clock())
+    send_bad(limit, "::ffff:192.0.2.1", MAX_BAD_TOKENS_AT_ONCE)
+    assert not admits(limit, "192.0.2.1")
+    assert admits(limit, "::ffff:198.51.100.9")
+
+
 def test_proxies_are_not_limited() -> None:
     assert send_bad(limit_at(Clock()), None, 5_000) == 5_000
 

@@ -34,7 +34,7 @@ _RESERVED_DESCRIPTORS = 256
 # Per client connection: its own, and the one on which its request is forwarded.
 _DESCRIPTORS_PER_CONNECTION = 2
 # One IPv6 client has a whole network of this prefix (RFC 6177).
-IPV6_CLIENT_PREFIX = 64
+_IPV6_CLIENT_PREFIX = 64
 _LOG_INTERVAL_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
@@ -80,6 +80,17 @@ def _parsed(address: str) -> IPv4Address | IPv6Address:
     """Raises ValueError."""
     parsed = ip_address(address.partition("%")[0])
     return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+def client_of_address(address: str) -> str:
+    """What counts as one client: of IPv6 a /64 network, else the address. Raises ValueError."""
+    return _client_of(_parsed(address))
+
+
+def _client_of(address: IPv4Address | IPv6Address) -> str:
+    if address.version == 6:
+        return str(ip_network((address, _IPV6_CLIENT_PREFIX), strict=False))
+    return str(address)
 
 
 class ConnectionLimits(Collector):
@@ -128,9 +139,7 @@ class ConnectionLimits(Collector):
         parsed = _parsed(address)
         if any(parsed in network for network in self._exempt):
             return None
-        if parsed.version == 6:
-            return str(ip_network((parsed, IPV6_CLIENT_PREFIX), strict=False))
-        return str(parsed)
+        return _client_of(parsed)
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable
-from ipaddress import ip_network
 
 from cachetools import LRUCache
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Scope
 
-from parley_core.http.connection_limits import IPV6_CLIENT_PREFIX
+from parley_core.http.connection_limits import client_of_address
 from parley_core.http.errors import TooManyRequests
 from parley_gateway.auth.invalid_token import Reason
 
@@ -68,4 +67,4 @@ class BadTokenLimit:
         address = self._address_of(scope)
         if address is None or ":" not in address:
             return address
-        return str(ip_network((address.partition("%")[0], IPV6_CLIENT_PREFIX), strict=False))
+        return client_of_address(address)
