@@ -24,6 +24,7 @@ from parley_session.operations.master_keys.rewrap import Rewrap, Rewrapped, Rewr
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.keys.search_keys import SearchKeys
+from parley_session.storage.keys.wrapped_key_counts import require_master_keys
 
 OLD = MASTER_KEY
 NEW = "k2:" + base64.b64encode(b"n" * 32).decode()
@@ -85,9 +86,18 @@ async def test_the_status_fails_if_keys_cannot_be_unwrapped(
         1,
         ["k1", "1", "missing"],
     )
-    await pool.execute("UPDATE sessions SET wrapped_key = '\\x01ff'")
+
+
+@pytest.mark.parametrize("stored", [b"\1", b"\1\xff", b"\1ffff", b"\2\2k1" + bytes(60)])
+async def test_a_damaged_key_is_counted_and_keeps_no_process_from_starting(
+    keys: Keys, components: Components, pool: Pool, stored: bytes
+) -> None:
+    await start(components.store)
+    await pool.execute("UPDATE sessions SET wrapped_key = $1", stored)
     damaged = await keys("status", OLD)
     assert (damaged.code, damaged.stdout.splitlines()[-1].split()[:2]) == (1, ["?", "1"])
+    async with pool.acquire() as connection:
+        await require_master_keys(connection, MasterKeys.parse(OLD))  # type: ignore[arg-type]
 
 
 async def test_a_rewrap_moves_every_kind_of_key_and_the_old_one_can_be_retired(

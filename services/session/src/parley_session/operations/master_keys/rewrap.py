@@ -108,7 +108,7 @@ class Rewrap:
         *,
         on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`on_batch` is called after each commit, with the number of keys in it."""
+        """`on_batch` is called after each batch, with the number of keys that were looked at."""
         self._connection, self._master_keys = connection, master_keys
         self._prefix, self._on_batch = wrapped_prefix(master_keys.active), on_batch
 

@@ -4,9 +4,11 @@ A master key without a count wraps none and may be retired.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
-from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys, master_key_id_of
+from parley_core.crypto.sealing import UnsealError
 from parley_core.runtime.settings import InvalidSettings
 from parley_session.storage.database import Connection
 
@@ -16,20 +18,19 @@ DAMAGED = "?"
 START_CHECK_SECONDS = 10.0
 """Counting reads every session's row; a start must not wait for that on a very large store."""
 
-# A wrapped key begins with a format byte, the length of the master key's id, and that id. `escape`
-# changes no character of an id, and accepts any byte.
+# By the header: a format byte, the length of the master key's id, and that id.
 _COUNT = """
 SELECT CASE
         WHEN length(wrapped_key) > 2 THEN
-            encode(substring(wrapped_key FROM 3 FOR get_byte(wrapped_key, 1)), 'escape')
-        ELSE '?'
-    END AS id,
+            substring(wrapped_key FROM 1 FOR 2 + get_byte(wrapped_key, 1))
+        ELSE wrapped_key
+    END AS header,
     count(*) AS keys
 FROM (
     SELECT wrapped_key FROM sessions WHERE wrapped_key IS NOT NULL
     UNION ALL SELECT wrapped_key FROM search_keys
     UNION ALL SELECT wrapped_key FROM installation_key
-) AS stored GROUP BY id
+) AS stored GROUP BY header
 """
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,17 @@ async def count_wrapped_keys(
 ) -> Mapping[str, int]:
     """The keys of sessions, of search, and of the installation. Raises TimeoutError."""
     rows = await connection.fetch(_COUNT, timeout=timeout_seconds)
-    return {row["id"]: row["keys"] for row in rows}
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[_master_key_id(row["header"])] += row["keys"]
+    return counts
+
+
+def _master_key_id(header: bytes) -> str:
+    try:
+        return master_key_id_of(header)
+    except UnsealError:
+        return DAMAGED
 
 
 async def require_master_keys(connection: Connection, master_keys: MasterKeys) -> None:
