@@ -15,6 +15,7 @@ from parley_core.storage.postgres_pool import Pool
 from parley_session.application import revocations
 from parley_session.storage.keys import revocation_store
 from parley_testing.eventually import eventually
+from parley_testing.recorded_spans import recorded_spans
 
 BOSS = Principal(ADA.tenant, "boss", frozenset(("admin",)))
 OTHER_BOSS = Principal(OTHER_ADA.tenant, "boss", frozenset(("admin",)))
@@ -221,3 +222,19 @@ async def test_a_restart_forgets_no_revocation(serve: Any) -> None:
     async with serve.stoppable() as first:
         await made(first, "user", "ada")
     assert await all_of_them(await serve()) == [(BOSS.tenant, "user", "ada")]
+
+
+async def test_the_event_of_a_revocation_carries_the_trace_of_its_request(
+    session: Service, pool: Pool
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    body = {"kind": "user", "target": "ada"}
+    with recorded_spans():
+        answer = await session.call(
+            *("POST", "/token-revocations", body),
+            who=BOSS,
+            traceparent=f"00-{trace}-b7ad6b7169203331-01",
+        )
+    assert answer.status == 201
+    stored = await pool.fetchval("SELECT traceparent FROM api_key_events")
+    assert stored.split("-")[1] == trace

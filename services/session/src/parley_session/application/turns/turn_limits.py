@@ -16,6 +16,7 @@ from parley_core.limits.rules import (
     LimitRules,
 )
 from parley_session.storage.append.append_condition import WithinLimits
+from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.turn_counts import CountedTurn, LimitReached, TurnCounts, Windows
 
 
@@ -52,7 +53,11 @@ class TurnLimits:
         limits = [each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS]
         if not limits:
             return {}
-        windows = await self._counts.read(principal, limits)
+        try:
+            windows = await self._counts.read(principal, limits)
+        except DATABASE_UNAVAILABLE:
+            # What the headers belong to is committed: its response must not fail for them.
+            return {}
         standing = [_status(limit, limit.subject(principal.user), windows) for limit in limits]
         least = min(standing, key=lambda status: status.value - status.used)
         assert least.resets_at is not None

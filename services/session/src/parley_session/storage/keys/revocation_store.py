@@ -7,6 +7,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from parley_core.storage.postgres_pool import Pool
+from parley_core.tracing.spans import current_traceparent
 from parley_events.api_key import ApiKeyEvent, TokensRevoked
 from parley_events.cloudevents import encode_data
 from parley_session.domain.revocation import Revocation
@@ -30,8 +31,8 @@ WITH changed AS (
         expires_at = greatest(revocations.expires_at, excluded.expires_at)
     RETURNING *
 ), stored AS (
-    INSERT INTO api_key_events (stream_id, sequence, id, type, time, data)
-    SELECT $1, 1, $11, $2, $3, $4::json FROM changed
+    INSERT INTO api_key_events (stream_id, sequence, id, type, time, data, traceparent)
+    SELECT $1, 1, $11, $2, $3, $4::json, $12 FROM changed
 ), queued AS (
     INSERT INTO api_key_outbox (stream_id, sequence, bytes)
     SELECT $1, 1, octet_length($4::text) FROM changed
@@ -79,6 +80,7 @@ class RevocationStore:
             data.expires_at,
             max_revocations,
             event.id,
+            current_traceparent(),
         )
         if row is None:
             return None
