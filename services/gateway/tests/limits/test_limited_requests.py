@@ -70,6 +70,9 @@ async def test_pages_from_the_cache_count_as_requests(
     assert remaining == ["2", "1", "0"]
     refused = await gateway.expect_error("GET", PAGE)
     assert refused == (429, "rate_limit_exceeded", "requests_per_minute")
+    value = gateway.app.monitor.registry.get_sample_value
+    limit = {"limit": "requests_per_minute"}
+    assert value("parley_gateway_rate_limit_refused_total", limit) == 1
 
 
 async def test_a_completion_without_a_session_is_admitted_by_session(

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from parley_core.auth.principal import Principal
+from parley_core.limits.refusals import LimitExceeded
 from parley_core.limits.rules import LimitRules
 from parley_core.limits.rules_file import read_limit_rules
 from parley_core.process.process_monitor import ProcessMonitor
@@ -32,8 +33,15 @@ log = logging.getLogger(__name__)
 class GatewayLimits:
     """Without a `file` a request costs nothing: neither a call nor a middleware."""
 
-    def __init__(self, file: Path | None, rules: LimitRules, requests: RequestLimits) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        rules: LimitRules,
+        requests: RequestLimits,
+        metrics: LimitMetrics,
+    ) -> None:
         self._file, self._rules, self.requests = file, rules, requests
+        self._metrics = metrics
 
     @property
     def on_request(self) -> OnRequest | None:
@@ -53,7 +61,12 @@ class GatewayLimits:
         await self.requests.run()
 
     async def _count(self, request: Request, principal: Principal) -> None:
-        set_limit_headers(request.scope, await self.requests.count_request(principal))
+        try:
+            headers = await self.requests.count_request(principal)
+        except LimitExceeded as exceeded:
+            self._metrics.refused.labels(exceeded.param).inc()
+            raise
+        set_limit_headers(request.scope, headers)
 
 
 def gateway_limits(
@@ -62,7 +75,8 @@ def gateway_limits(
     """Raises InvalidSettings."""
     rules = read_limit_rules(file)
     shared = None if file is None else _redis_counts(redis_url, monitor)
-    return GatewayLimits(file, rules, RequestLimits(rules, LimitMetrics(monitor.registry), shared))
+    metrics = LimitMetrics(monitor.registry)
+    return GatewayLimits(file, rules, RequestLimits(rules, metrics, shared), metrics)
 
 
 def _redis_counts(redis_url: str | None, monitor: ProcessMonitor) -> SharedCounts | None:

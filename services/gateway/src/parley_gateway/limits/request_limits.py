@@ -49,14 +49,14 @@ class RequestLimits:
     async def count_request(self, principal: Principal) -> Mapping[str, str]:
         """Count a request, and return the headers of its response.
 
-        Raises LimitExceeded, with the same headers.
+        Raises LimitExceeded, with the same headers; the caller who responds with it counts it.
         """
         limits = self._limits("requests_per_minute", principal)
         if not limits:
             return {}
         decision = await self.requests.count(limits)
         if decision.remaining < 0:
-            raise self._refusal(decision.limit, decision.reset_seconds, _headers(decision))
+            raise _refusal(decision.limit, decision.reset_seconds, _headers(decision))
         return _headers(decision)
 
     def count_request_now(self, principal: Principal) -> Mapping[str, str] | None:
@@ -84,7 +84,8 @@ class RequestLimits:
             share = math.ceil(limit.value / self.requests.gateways)
             opened = len(self._open.get(subject, ())) < share
         if not opened:
-            raise self._refusal(limit, 1, {})
+            self._metrics.refused.labels(limit.name).inc()
+            raise _refusal(limit, 1, {})
         self._open.setdefault(subject, set()).add(id)
         try:
             yield
@@ -136,13 +137,11 @@ class RequestLimits:
             remembered = self._named[principal] = limits, named
         return [each for each in remembered[1] if each[0].name == name]
 
-    def _refusal(
-        self, limit: Limit, retry_after_seconds: float, headers: Mapping[str, str]
-    ) -> LimitExceeded:
-        self._metrics.refused.labels(limit.name).inc()
-        refusal = LimitExceeded(limit, retry_after_seconds)
-        refusal.headers |= headers
-        return refusal
+
+def _refusal(limit: Limit, retry_after_seconds: float, headers: Mapping[str, str]) -> LimitExceeded:
+    refusal = LimitExceeded(limit, retry_after_seconds)
+    refusal.headers |= headers
+    return refusal
 
 
 def _headers(decision: Decision) -> Mapping[str, str]:
