@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from history_testing.read_model import ReadModelTables
 
+from parley_history.storage.migrations import migrate_history
 from parley_history.storage.role_rights import PUBLIC_RIGHTS, VERSION_RIGHTS
 from parley_history.storage.versions.schema import activate, add_keys, create_tables
 
@@ -17,6 +18,11 @@ OF_THE_OWNER = {"read_models", "database_roles"}
 TABLES = """
 SELECT relname FROM pg_class
 WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'v')
+"""
+
+
+LATER_MIGRATION = """
+INSERT INTO schema_migrations (number, name, sha256, oldest_reader) VALUES (9999, 'later', '', 0)
 """
 
 
@@ -100,3 +106,19 @@ async def test_a_version_that_becomes_active_has_the_rights_of_the_roles(
     await runtime.execute("INSERT INTO read_model_2.positions VALUES (1, 0)")
     await reader.execute("SELECT session_id FROM read_model_2.dead_letters")
     await reader.execute("SELECT FROM public.sessions")
+
+
+async def test_an_older_version_leaves_the_rights_that_a_later_one_gave(
+    tables: ReadModelTables,
+) -> None:
+    # Like `migrate`, without the search path of a version.
+    owner = await asyncpg.connect(tables.dsn)
+    role = await owner.fetchval("SELECT role FROM public.database_roles WHERE kind = 'reader'")
+    has_right = "SELECT has_table_privilege($1, 'public.discarded_records', 'SELECT')"
+    await owner.execute(f"GRANT SELECT ON public.discarded_records TO {role}; {LATER_MIGRATION}")
+    await migrate_history(owner, {"reader": role})
+    assert await owner.fetchval(has_right, role)
+    await owner.execute("DELETE FROM schema_migrations WHERE name = 'later'")
+    await migrate_history(owner, {"reader": role})
+    assert not await owner.fetchval(has_right, role)
+    await owner.close()

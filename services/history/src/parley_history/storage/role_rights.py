@@ -4,9 +4,10 @@
 `verify` create and drop versions of the read model, so they need the role that migrates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from parley_core.storage.database_roles import Rights, admit_role, grant_rights, require_rights
+from parley_core.storage.migrations import Migration, has_later_migrations
 from parley_history.storage.database import Connection
 
 ROLE_VARIABLES = {
@@ -57,14 +58,23 @@ _LOCK_ACTIVE = "SELECT version FROM public.active_read_model FOR SHARE"
 _READ = "SELECT kind, role FROM public.database_roles JOIN pg_roles ON rolname = role"
 
 
-async def grant_role_rights(connection: Connection, roles: Mapping[str, str | None]) -> None:
-    """Give each role, `runtime` and `reader`, its rights and no others. Raises MigrationError."""
+async def grant_role_rights(
+    connection: Connection, roles: Mapping[str, str | None], migrations: Sequence[Migration]
+) -> None:
+    """Give each role, `runtime` and `reader`, its rights and no others.
+
+    Those of a later version, which has applied other migrations than these, stay. Raises
+    MigrationError.
+    """
+    given = {kind: role for kind, role in roles.items() if role is not None}
     async with connection.transaction():
-        for kind, role in roles.items():
-            if role is not None:
-                await admit_role(connection, role, ROLE_VARIABLES[kind])
-                await grant_rights(connection, role, PUBLIC_RIGHTS[kind])
-                await connection.execute(_REMEMBER, kind, role)
+        for kind, role in given.items():
+            await admit_role(connection, role, ROLE_VARIABLES[kind])
+        if await has_later_migrations(connection, migrations):
+            return
+        for kind, role in given.items():
+            await grant_rights(connection, role, PUBLIC_RIGHTS[kind])
+            await connection.execute(_REMEMBER, kind, role)
         active = await connection.fetchval(_LOCK_ACTIVE)
         await grant_version_rights(connection, active)
 

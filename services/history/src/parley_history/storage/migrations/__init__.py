@@ -7,7 +7,6 @@ from types import MappingProxyType
 from parley_core.storage.migrations import (
     Migration,
     MigrationsPending,
-    has_later_migrations,
     load_migrations,
     migrate,
     require_migrated,
@@ -30,8 +29,8 @@ async def migrate_history(
     migrations = load_migrations(MIGRATIONS)
     applied = await migrate(connection, migrations)
     await create_first_version(connection)
-    if any(roles.values()) and not await has_later_migrations(connection, migrations):
-        await grant_role_rights(connection, roles)
+    if any(roles.values()):
+        await grant_role_rights(connection, roles, migrations)
     return applied
 
 
