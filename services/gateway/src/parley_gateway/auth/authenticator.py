@@ -26,7 +26,8 @@ class Authenticator(SecurityBase):
     """FastAPI dependency that resolves the bearer token, or API key, to its caller.
 
     Raises Unauthenticated, InvalidRequest for two tokens, TooManyBadTokens, or Unavailable when no
-    verification key can be fetched, or the revocations are not known yet.
+    verification key can be fetched, or the revocations are not known yet. And what `on_request`
+    raises, such as LimitExceeded.
     """
 
     def __init__(
@@ -36,9 +37,9 @@ class Authenticator(SecurityBase):
         token_cache: VerifiedTokenCache,
         revocations: RevocationList,
         bad_tokens: BadTokenLimit,
-        on_request: OnRequest | None = None,
+        on_request: OnRequest | None,
     ) -> None:
-        """`on_request` is called for each authenticated request, which it may refuse."""
+        """`on_request` is called for each request that this one authenticates; it may refuse it."""
         self.model, self.scheme_name = HTTPBearer(bearerFormat="JWT"), "bearer"
         self._tokens, self._api_keys = tokens, api_keys
         self._token_cache, self._revocations = token_cache, revocations

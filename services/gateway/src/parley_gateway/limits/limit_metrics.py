@@ -9,8 +9,8 @@ class LimitMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.degraded = Counter(
             "parley_gateway_rate_limit_degraded",
-            "Requests and streams admitted or refused by this process's share of a limit, because "
-            "Redis did not count them.",
+            "Requests admitted, and streams admitted or refused, by this process's share of a "
+            "limit, because Redis did not count them.",
             registry=registry,
         )
         self.refused = Counter(
