@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from parley_cli.engines import free_port
+from parley_cli.engines.health_probes import accepts_connections
 from parley_testing.eventually import eventually
 from tools.debian_packages import find_program, library_path
 
@@ -34,15 +35,14 @@ async def pgbouncer(database: str) -> AsyncIterator[str]:
     """Run PgBouncer within the block; yields the URL of `database` through it."""
     program = await asyncio.to_thread(find_program, "pgbouncer", _PACKAGES)
     assert program, "PgBouncer is neither on the PATH nor a package of this machine"
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-        free.close()
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
             *_command(program, _configuration(Path(folder), urlsplit(database), port)),
             env=os.environ | library_path(program),
         )
         try:
-            await eventually(lambda: _listens(port))
+            await eventually(lambda: accepts_connections(f"127.0.0.1:{port}"))
             url = urlsplit(database)
             yield url._replace(netloc=f"{url.username}@127.0.0.1:{port}").geturl()
         finally:
@@ -70,12 +70,3 @@ def _command(program: Path, configuration: Path) -> list[str | Path]:
     # It refuses to run as root, and opens its log as the user that it becomes.
     user = ("-u", "nobody") if os.geteuid() == 0 else ()
     return [program, "-q", *user, configuration]
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
