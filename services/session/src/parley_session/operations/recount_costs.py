@@ -28,6 +28,15 @@ WITH ended AS (
     SELECT sessions.tenant, sessions.completion_subjects, events.time, events.data, NULL
     FROM sessions JOIN events ON events.session_id = sessions.id AND sequence = 1
     WHERE sessions.completion_subjects IS NOT NULL
+    UNION ALL ( -- titles and summaries
+        SELECT DISTINCT ON (events.session_id, sequence)
+            sessions.tenant, turns.subjects, events.time, events.data, NULL
+        FROM events JOIN sessions ON sessions.id = events.session_id
+            JOIN turns ON turns.session_id = sessions.id AND requested_sequence < sequence
+        WHERE type IN ('parley.session.session_renamed.v1', 'parley.session.context_compacted.v1')
+            AND data -> 'usage' IS NOT NULL
+        ORDER BY events.session_id, sequence, requested_sequence DESC
+    )
 ), recounted AS (
     SELECT tenant, subject, (time AT TIME ZONE 'UTC')::date AS day, sum(coalesce(
         unknown_cost,

@@ -133,6 +133,10 @@ class EventStore:
         Raises EventTooLarge, or LimitReached, in which case nothing was stored.
         """
         wrapped_key = None if loaded else self._master_keys.wrap(key, events[0].session_id)
+        usage_counted = self._usage_counted()
+        newest_turn_id = (
+            loaded.session.newest_turn_id if loaded and usage_counted == "costs" else None
+        )
         build_statement = partial(
             append_statement,
             events,
@@ -141,7 +145,8 @@ class EventStore:
             idempotency_record=idempotency_record,
             message_sequences=_earlier_parent_sequences(loaded, events),
             condition=condition,
-            usage_counted=self._usage_counted(),
+            usage_counted=usage_counted,
+            newest_turn_id=newest_turn_id,
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
         try:

@@ -3,14 +3,45 @@
 import asyncio
 from uuid import uuid4
 
-from session_support.budgets import Budgeted, admit, claimed, end, opened, record
-from session_support.client import ADA, EVE
+from session_support.budgets import (
+    COST,
+    PRICE,
+    USAGE,
+    Budgeted,
+    admit,
+    claimed,
+    end,
+    opened,
+    record,
+    standing,
+)
+from session_support.client import ADA, EVE, ApiResponse
 from session_support.process import Run
+from session_support.service import Service
 
 from parley_core.auth.principal import Principal
 from parley_core.limits.rules import subject_of
 from parley_core.storage.postgres_pool import Pool
 from parley_session.storage.turn_counts import TurnCounts
+
+
+async def title(session: Service, turn: ApiResponse) -> None:
+    path = f"/sessions/{turn.body['session_id']}/title"
+    body = {"title": "T", "model": "demo", "usage": USAGE, "price": PRICE}
+    assert (await session.end(path, body)).status == 200
+
+
+async def test_titles_and_summaries_count_like_the_turn_before_them(budgeted: Budgeted) -> None:
+    session = await budgeted("{cost_per_day: 100000}")
+    turn = await opened(session)
+    await end(session, turn)
+    await title(session, turn)
+    assert await standing(session) == {"cost_per_day": (2 * COST, 0)}
+    path = f"/sessions/{turn.body['session_id']}/compaction"
+    body = {"up_to_message_id": turn.body["message"]["id"], "summary": "S", "model": "demo"}
+    response = await session.end(path, body | {"usage": USAGE, "price": PRICE})
+    assert response.status == 200, response.body
+    assert await standing(session) == {"cost_per_day": (3 * COST, 0)}
 
 
 async def test_a_recount_of_the_events_gives_the_same_sums(
@@ -26,6 +57,7 @@ async def test_a_recount_of_the_events_gives_the_same_sums(
             await end(session, await opened(session, who), who)
         await record(session, (await admit(session, who)).body["id"], who)
         await record(session, str(uuid4()), who)  # Its reservation was lost.
+        await title(session, await opened(session, who))
         running = await opened(session, who)
         await claimed(session, running, who)
         await session.call("DELETE", f"/sessions/{running.body['session_id']}", who=who)

@@ -102,12 +102,14 @@ def append_statement(
     condition: AppendCondition | None = None,
     usage_counted: UsageCounted = "nothing",
     completion_subjects: Sequence[str] = (),
+    newest_turn_id: UUID | None = None,
 ) -> Statement:
     """Append events that follow `version`, and queue them in the outbox.
 
     `wrapped_key` is that of a new session. `message_sequences` holds the earlier messages that
     the events reply to. `usage_counted` of a reply counts towards the limits of its person; that of
-    a completion without a session counts to `completion_subjects`.
+    a completion without a session counts to `completion_subjects`, and that of a title or summary
+    as the turn `newest_turn_id` does.
     Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
@@ -117,7 +119,13 @@ def append_statement(
     statement.add(_QUEUED, sizes)
     subjects = condition.counted.subjects if isinstance(condition, WithinLimits) else None
     _add_turn_change(statement, events, message_sequences, subjects, usage_counted)
-    add_counted_usage(statement, events, usage_counted, completion_subjects)
+    add_counted_usage(
+        statement,
+        events,
+        usage_counted,
+        completion_subjects=completion_subjects,
+        newest_turn_id=newest_turn_id,
+    )
     if idempotency_record is not None:
         record = idempotency_record
         result = (record.turn_id, record.fingerprint, record.answer)

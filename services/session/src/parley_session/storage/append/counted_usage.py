@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from typing import Literal
+from uuid import UUID
 
 from parley_events.session import (
     CompletionServed,
+    ContextCompacted,
     Event,
     ReplyEnded,
     ReplyFailed,
     SessionDeleted,
     SessionErased,
+    SessionRenamed,
 )
 from parley_events.values import Price, Usage
 from parley_session.storage.append.statement import Statement
@@ -49,14 +52,18 @@ _REPLY_COUNTED_AT_UNKNOWN_COST = """, usage_counted AS (
 _COMPLETION_COUNTED = """, usage_counted AS (
     SELECT count_reply($9, {}, {}, {}, {}, {}) FROM advanced
 )"""
+# To the subjects of the turn after which it was made.
+_TITLE_OR_SUMMARY_COUNTED = """, usage_counted AS (
+    SELECT count_reply(tenant, turns.subjects, 0, NULL, {}, {}) FROM advanced, sessions, turns
+    WHERE sessions.id = $1 AND turns.id = {} AND turns.subjects IS NOT NULL
+)"""
 # A function in an expression that nothing reads would not be called.
 _READ = ", (SELECT count(*) FROM usage_counted)"
 
 
 def ended_expression(events: Sequence[Event], counted: UsageCounted) -> str:
     """The expression that ends a turn: its id, the sequence of its end, whether it is cancelled."""
-    end = _end_of(events)
-    if counted == "costs" and end is not None and _is_cost_unknown(events, end):
+    if counted == "costs" and any(_is_cost_unknown(event, events) for event in events):
         return _ENDED_AT_UNKNOWN_COST
     return _ENDED
 
@@ -65,23 +72,33 @@ def add_counted_usage(
     statement: Statement,
     events: Sequence[Event],
     counted: UsageCounted,
+    *,
     completion_subjects: Sequence[str],
+    newest_turn_id: UUID | None,
 ) -> None:
-    """That of a completion without a session counts to `completion_subjects`."""
+    """That of a completion without a session counts to `completion_subjects`.
+
+    Of titles and summaries only the cost counts, to the subjects of the newest turn.
+    """
     if counted == "nothing":
         return
-    served = events[0].data
-    if isinstance(served, CompletionServed):
-        if not completion_subjects:
-            return
-        _add_completion(statement, events[0], served, counted, completion_subjects)
-    elif end := _end_of(events):
-        if counted == "tokens" and end.usage is None:
-            return
-        _add_reply(statement, events, end, counted)
-    else:
+    for event in events:
+        match event.data:
+            case CompletionServed() as served if completion_subjects:
+                _add_completion(statement, event, served, counted, completion_subjects)
+            case ReplyEnded() as end if counted == "costs" or end.usage:
+                _add_reply(statement, event, end, counted, _is_cost_unknown(event, events))
+            case (
+                SessionRenamed(usage=Usage() as usage, price=price)
+                | ContextCompacted(usage=Usage() as usage, price=price)
+            ) if counted == "costs" and newest_turn_id:
+                cost = cost_of(usage, price)
+                statement.add(_TITLE_OR_SUMMARY_COUNTED, cost, event.time, newest_turn_id)
+            case _:
+                continue
+        statement.read(_READ)
+        # An append has one of them at most.
         return
-    statement.read(_READ)
 
 
 def cost_of(usage: Usage | None, price: Price | None) -> int:
@@ -92,16 +109,19 @@ def cost_of(usage: Usage | None, price: Price | None) -> int:
 
 
 def _add_reply(
-    statement: Statement, events: Sequence[Event], end: ReplyEnded, counted: UsageCounted
+    statement: Statement,
+    event: Event,
+    end: ReplyEnded,
+    counted: UsageCounted,
+    is_cost_unknown: bool,
 ) -> None:
-    time = events[-1].time
     if counted == "tokens":
         statement.add(_TOKENS_COUNTED, _tokens(end.usage))
-    elif _is_cost_unknown(events, end):
-        statement.add(_REPLY_COUNTED_AT_UNKNOWN_COST, end.turn_id, time)
+    elif is_cost_unknown:
+        statement.add(_REPLY_COUNTED_AT_UNKNOWN_COST, end.turn_id, event.time)
     else:
         cost = cost_of(end.usage, end.price)
-        statement.add(_REPLY_COUNTED, _tokens(end.usage), end.turn_id, cost, time)
+        statement.add(_REPLY_COUNTED, _tokens(end.usage), end.turn_id, cost, event.time)
 
 
 def _add_completion(
@@ -119,17 +139,17 @@ def _add_completion(
     statement.add(_COMPLETION_COUNTED, subjects, tokens, event.session_id, cost, event.time)
 
 
-def _end_of(events: Sequence[Event]) -> ReplyEnded | None:
-    ends = (event.data for event in events if isinstance(event.data, ReplyEnded))
-    return next(ends, None)
-
-
-def _is_cost_unknown(events: Sequence[Event], end: ReplyEnded) -> bool:
-    """Whether the turn was ended without its runner, which alone knows what it used."""
-    if end.usage is not None:
-        return False
-    is_interrupted = isinstance(end, ReplyFailed) and end.code == "interrupted"
-    return is_interrupted or isinstance(events[-1].data, SessionDeleted | SessionErased)
+def _is_cost_unknown(event: Event, events: Sequence[Event]) -> bool:
+    """Whether it ended a turn without its runner, which alone knows what the reply used."""
+    match event.data:
+        case ReplyEnded(usage=Usage()):
+            return False
+        case ReplyFailed(code="interrupted"):
+            return True
+        case ReplyEnded():
+            return isinstance(events[-1].data, SessionDeleted | SessionErased)
+        case _:
+            return False
 
 
 def _tokens(usage: Usage | None) -> int:
