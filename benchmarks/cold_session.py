@@ -32,6 +32,7 @@ from parley_events.cloudevents import encode
 from parley_inference.session.context_window_cache import ContextWindowCache, build_prompt
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.application.model_prices import ModelPrices
 from parley_session.application.turns.submit_message import NewMessages
 from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.retention_policy import RetentionPolicies
@@ -169,7 +170,11 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
         }
     )
     async with session_services(
-        settings, RetentionPolicies([]), LimitRules(), ProcessMonitor("session")
+        settings,
+        RetentionPolicies([]),
+        LimitRules(),
+        ModelPrices({}, ""),
+        ProcessMonitor("session"),
     ) as services:
         for coroutine in services.background:
             coroutine.close()

@@ -26,6 +26,7 @@ from parley_session.api.session_routes import session_routes
 from parley_session.api.turn_limit_routes import limit_routes
 from parley_session.api.turn_routes import turn_routes
 from parley_session.api.version_routes import version_routes
+from parley_session.application.model_prices import read_model_prices
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
 from parley_session.settings import SessionSettings
@@ -52,12 +53,15 @@ def create_app(settings: SessionSettings) -> Starlette:
     monitor = ProcessMonitor("session")
     policies = read_retention_policies(settings.retention_policy_path)
     limit_rules = read_limit_rules(settings.limits_file)
+    prices = read_model_prices(settings.models_path, limit_rules)
     load_vocabulary(settings.default_model)
 
     def apply(fresh: SessionSettings) -> None:
         fresh_policies = read_retention_policies(fresh.retention_policy_path)
         fresh_limit_rules = read_limit_rules(fresh.limits_file)
+        fresh_prices = read_model_prices(fresh.models_path, fresh_limit_rules)
         policies.replace(fresh_policies)
+        prices.replace(fresh_prices)
         limit_rules.replace(fresh_limit_rules)
         settings.internal_secret.replace(fresh.internal_secret)
         settings.master_key.replace(fresh.master_key)
@@ -65,7 +69,7 @@ def create_app(settings: SessionSettings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with session_services(settings, policies, limit_rules, monitor) as services:
+        async with session_services(settings, policies, limit_rules, prices, monitor) as services:
             # No request is accepted before the startup is complete.
             app.router.routes.extend(routes(services, settings.internal_secret))
             if settings.management_port is None:

@@ -103,6 +103,12 @@ class EraseUserSettings(AppendSimulatedSettings, env_prefix=_PREFIX):
     redis_url: RedisUrlSetting = None
 
 
+class RecountCostsSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `recount-costs`."""
+
+    database: DatabaseSettings
+
+
 class KeysSettings(Settings, env_prefix=_PREFIX):
     """Settings of `keys`."""
 
@@ -153,3 +159,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
         default=None, description="the path of a YAML file with retention policies"
     )
     limits_file: LimitsFileSetting = None
+    models_path: Path | None = Field(
+        default=None,
+        description="the path of inference's YAML file of models, whose prices budgets need",
+    )

@@ -19,6 +19,7 @@ from parley_session.application.assistants.administration import (
 )
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.command_executor import CommandExecutor, utc_now
+from parley_session.application.model_prices import ModelPrices
 from parley_session.application.retention import RETENTION_LIMITS, Retention
 from parley_session.application.revocations import Revocations
 from parley_session.application.sessions.delete_session import SessionDeletion
@@ -40,6 +41,7 @@ from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
+from parley_session.application.turns.turn_costs import TurnCosts
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
@@ -107,6 +109,7 @@ async def session_services(
     settings: SessionSettings,
     policies: RetentionPolicies,
     limit_rules: LimitRules,
+    prices: ModelPrices,
     monitor: ProcessMonitor,
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
@@ -117,17 +120,22 @@ async def session_services(
             settings.redis_url, on_result=monitor.dependencies["redis"].report
         ) as versions,
     ):
-        yield _compose(settings, policies, limit_rules, monitor, pool, partial_replies, versions)
+        catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
+        limits = TurnLimits(limit_rules, TurnCounts(pool), TurnCosts(prices, catalogue))
+        yield _compose(
+            settings, policies, monitor, pool, partial_replies, versions, catalogue, limits
+        )
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
-    limit_rules: LimitRules,
     monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
+    catalogue: AssistantCatalogue,
+    limits: TurnLimits,
 ) -> Services:
     kafka = monitor.dependencies["kafka"].report
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
@@ -149,8 +157,6 @@ def _compose(
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
 
-    counts = TurnCounts(pool)
-    limits = TurnLimits(limit_rules, counts)
     store = EventStore(
         pool,
         settings.master_key,
@@ -158,10 +164,9 @@ def _compose(
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
         publish_version=versions.publish,
-        counts_tokens=lambda: limits.counts_tokens,
+        usage_counted=lambda: limits.usage_counted,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
-    catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
 
     def on_assistant_appended() -> None:
         catalogue.clear_cache()
@@ -197,7 +202,7 @@ def _compose(
     lifecycle = TurnLifecycle(store, turns, sessions, executor, prompt_builder, partial_replies)
     sweeper = LeaseSweeper(
         turns,
-        counts,
+        TurnCounts(pool),
         lifecycle,
         lease_seconds=settings.turn.lease_seconds,
         idempotency_hours=settings.idempotency_hours,

@@ -118,6 +118,7 @@ class Environments:
             **self._kafka(),
             "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
+            **_file("PARLEY_SESSION_MODELS_PATH", self._settings.models),
             **_file("PARLEY_LIMITS_FILE", self._settings.limits_file),
             "PARLEY_REDIS_URL": self._stack.redis,
             **self._stack.master_key,

@@ -159,6 +159,7 @@ class ServiceClient:
         principal: Principal,
         request_id: str,
         body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         idle_timeout: float,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Stream a response; its reads time out after `idle_timeout` seconds without a byte.
@@ -169,7 +170,7 @@ class ServiceClient:
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
         with self._observed(method) as hop:
-            request_headers = self._headers(principal, request_id, body, None)
+            request_headers = self._headers(principal, request_id, body, headers)
             try:
                 async with asyncio.timeout(idle_timeout):
                     response = await self._http.request(

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from parley_contracts.inference_api import StreamTurnRequest
+from parley_contracts.inference_api import COMPLETION_ID_HEADER, StreamTurnRequest
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest, Unavailable
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
@@ -61,7 +61,8 @@ def routes(
 
     async def complete(request: Request) -> ASGIApp:
         caller = Caller(authenticate(request), request_id(request))
-        return completions.complete(parse_completion_request(await request.body()), caller)
+        id = request.headers.get(COMPLETION_ID_HEADER)
+        return completions.complete(parse_completion_request(await request.body(), id), caller)
 
     return [
         Route("/turns/{turn_id:uuid}/stream", turn_streams.stream, methods=["POST"]),

@@ -3,7 +3,6 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from uuid import uuid4
 
 from starlette.types import Send
 
@@ -34,7 +33,7 @@ class Completion(ABC):
         principal: Principal,
         on_fallback: OnFallback,
     ) -> None:
-        self.id = uuid4()
+        self.id = request.id
         self._send: Send
         self._person = (principal.tenant, principal.user)
         self._request, self._provider = request, provider

@@ -47,8 +47,11 @@ class Client:
         principal: Principal | None = ADA,
         issuer: str = "gateway",
         traceparent: str | None = None,
+        completion_id: str | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"x-request-id": "req-1"}
+        if completion_id:
+            headers["parley-completion-id"] = completion_id
         if traceparent:
             headers["traceparent"] = traceparent
         if principal:
