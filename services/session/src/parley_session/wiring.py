@@ -44,6 +44,7 @@ from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
+from parley_session.key_management.keyring import Keyring
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_sql import (
     API_KEYS_OUTBOX,
@@ -105,6 +106,7 @@ class Services:
 @asynccontextmanager
 async def session_services(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
     limit_rules: LimitRules,
     monitor: ProcessMonitor,
@@ -117,11 +119,14 @@ async def session_services(
             settings.redis_url, on_result=monitor.dependencies["redis"].report
         ) as versions,
     ):
-        yield _compose(settings, policies, limit_rules, monitor, pool, partial_replies, versions)
+        yield _compose(
+            settings, keyring, policies, limit_rules, monitor, pool, partial_replies, versions
+        )
 
 
 def _compose(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
     limit_rules: LimitRules,
     monitor: ProcessMonitor,
@@ -143,7 +148,7 @@ def _compose(
         monitor.registry,
         [relay, assistants_relay, api_keys_relay],
         store_monitor,
-        settings.master_key,
+        keyring,
     )
 
     def on_session_appended(opens_turn: bool) -> None:
@@ -153,7 +158,7 @@ def _compose(
     limits = TurnLimits(limit_rules, counts)
     store = EventStore(
         pool,
-        settings.master_key,
+        keyring,
         max_cache_bytes=settings.session_cache_max_bytes,
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
@@ -175,7 +180,7 @@ def _compose(
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
-    installation_key = InstallationKey(pool, settings.master_key)
+    installation_key = InstallationKey(pool, keyring)
     starter = SessionStarter(
         store,
         index,
@@ -211,7 +216,7 @@ def _compose(
         store=store,
         turns=turns,
         index=index,
-        search_keys=SearchKeys(pool, settings.master_key),
+        search_keys=SearchKeys(pool, keyring),
         sessions=sessions,
         starter=starter,
         updater=SessionUpdater(executor, sessions),
