@@ -1,7 +1,7 @@
 """ASGI application of the session service: routes, middleware and lifespan."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -29,6 +29,8 @@ from parley_session.api.version_routes import version_routes
 from parley_session.application.model_prices import read_model_prices
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
+from parley_session.key_management.key_service_client import KeyServiceMonitor
+from parley_session.key_management.keyring import Keyring
 from parley_session.settings import SessionSettings
 from parley_session.wiring import Services, session_services
 
@@ -55,21 +57,25 @@ def create_app(settings: SessionSettings) -> Starlette:
     limit_rules = read_limit_rules(settings.limits_file)
     prices = read_model_prices(settings.models_path, limit_rules)
     load_vocabulary(settings.default_model)
+    keyring = Keyring(settings.master_key, KeyServiceMonitor(monitor))
 
     def apply(fresh: SessionSettings) -> None:
         fresh_policies = read_retention_policies(fresh.retention_policy_path)
         fresh_limit_rules = read_limit_rules(fresh.limits_file)
         fresh_prices = read_model_prices(fresh.models_path, fresh_limit_rules)
+        keyring.replace(fresh.master_key)
         policies.replace(fresh_policies)
         prices.replace(fresh_prices)
         limit_rules.replace(fresh_limit_rules)
         settings.internal_secret.replace(fresh.internal_secret)
-        settings.master_key.replace(fresh.master_key)
         settings.kafka.reload_certificates()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with session_services(settings, policies, limit_rules, prices, monitor) as services:
+        async with (
+            aclosing(keyring),
+            session_services(settings, keyring, policies, limit_rules, prices, monitor) as services,
+        ):
             # No request is accepted before the startup is complete.
             app.router.routes.extend(routes(services, settings.internal_secret))
             if settings.management_port is None:

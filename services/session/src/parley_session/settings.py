@@ -40,7 +40,10 @@ _MasterKeys = Annotated[
     MasterKeys,
     BeforeValidator(lambda text: text if isinstance(text, MasterKeys) else MasterKeys.parse(text)),
     Secret(),
-    Field(description="id:base64, the base64 part the 32 random bytes of a key"),
+    Field(
+        description="id:base64, the base64 part the 32 random bytes of a key, or a list that also "
+        "names keys in Vault or AWS KMS"
+    ),
 ]
 MasterKeySetting = Annotated[_MasterKeys, Variable("PARLEY_MASTER_KEY")]
 OptionalMasterKeySetting = Annotated[_MasterKeys | None, Variable("PARLEY_MASTER_KEY")]

@@ -46,6 +46,7 @@ from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
+from parley_session.key_management.keyring import Keyring
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_sql import (
     API_KEYS_OUTBOX,
@@ -107,6 +108,7 @@ class Services:
 @asynccontextmanager
 async def session_services(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
     limit_rules: LimitRules,
     prices: ModelPrices,
@@ -123,12 +125,21 @@ async def session_services(
         catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
         limits = TurnLimits(limit_rules, TurnCounts(pool), TurnCosts(prices, catalogue))
         yield _compose(
-            settings, policies, monitor, pool, partial_replies, versions, catalogue, limits
+            settings,
+            keyring,
+            policies,
+            monitor,
+            pool,
+            partial_replies,
+            versions,
+            catalogue,
+            limits,
         )
 
 
 def _compose(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
     monitor: ProcessMonitor,
     pool: Pool,
@@ -151,7 +162,7 @@ def _compose(
         monitor.registry,
         [relay, assistants_relay, api_keys_relay],
         store_monitor,
-        settings.master_key,
+        keyring,
     )
 
     def on_session_appended(opens_turn: bool) -> None:
@@ -159,7 +170,7 @@ def _compose(
 
     store = EventStore(
         pool,
-        settings.master_key,
+        keyring,
         max_cache_bytes=settings.session_cache_max_bytes,
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
@@ -180,7 +191,7 @@ def _compose(
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
-    installation_key = InstallationKey(pool, settings.master_key)
+    installation_key = InstallationKey(pool, keyring)
     starter = SessionStarter(
         store,
         index,
@@ -216,7 +227,7 @@ def _compose(
         store=store,
         turns=turns,
         index=index,
-        search_keys=SearchKeys(pool, settings.master_key),
+        search_keys=SearchKeys(pool, keyring),
         sessions=sessions,
         starter=starter,
         updater=SessionUpdater(executor, sessions),

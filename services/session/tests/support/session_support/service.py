@@ -8,9 +8,11 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.runtime.settings import setting_fields
 from parley_session import app, wiring
 from parley_session.app import create_app
+from parley_session.key_management.keyring import Keyring
 from parley_session.relay.relay import RelayLimits
 from parley_session.settings import SessionSettings
 from parley_testing.peers import SECRET
@@ -20,6 +22,11 @@ from session_support.client import Client
 MASTER_KEY = "k1:" + base64.b64encode(b"m" * 32).decode()
 # Nothing listens there: most tests need no log.
 NO_KAFKA = "127.0.0.1:1"
+
+
+def keyring_of(setting: str = MASTER_KEY) -> Keyring:
+    """A keyring of local master keys."""
+    return Keyring(MasterKeys.parse(setting))
 
 
 @dataclass

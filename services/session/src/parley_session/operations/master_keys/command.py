@@ -10,6 +10,8 @@ from typing import TypeAlias
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
+from parley_session.key_management.key_wrapper import KeyServiceUnavailable
+from parley_session.key_management.keyring import opened_keyring
 from parley_session.operations.master_keys.rewrap import Rewrap, RewrapRuns
 from parley_session.operations.progress import Progress
 from parley_session.settings import KeysSettings
@@ -127,12 +129,16 @@ async def _rewrap(
     counts = await count_wrapped_keys(connection)
     label = "Unwrapped" if dry_run else "Rewrapped"
     progress = Progress(label, sum(counts.values()) - counts.get(to, 0))
-    rewrap = Rewrap(connection, master_keys, on_batch=progress.add)
     started = time.monotonic()
     try:
-        result = await (rewrap.try_out() if dry_run else rewrap.run())
+        async with opened_keyring(master_keys) as keyring:
+            rewrap = Rewrap(connection, keyring, on_batch=progress.add)
+            result = await (rewrap.try_out() if dry_run else rewrap.run())
     except RewrapRuns as error:
         print(error, file=sys.stderr)
+        return 1
+    except KeyServiceUnavailable as error:
+        print(f"Stopped: {error}. Run the command again to continue.", file=sys.stderr)
         return 1
     done, seconds = result.by_master_key.total(), time.monotonic() - started
     which = f" of {listed(result.by_master_key)}" if done else ""
