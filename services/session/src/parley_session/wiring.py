@@ -1,6 +1,5 @@
 """Composition root of the session service: builds every component once and connects them."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,8 +9,6 @@ from parley_core.limits.rules import LimitRules
 from parley_core.log import LogWriter
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
-from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.api_keys import ApiKeys
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
@@ -36,7 +33,10 @@ from parley_session.application.sessions.start_session import SessionStarter
 from parley_session.application.sessions.update_session import SessionUpdater
 from parley_session.application.turns.cancel_notices import CancelNotices
 from parley_session.application.turns.lease_sweeper import SWEEP_INTERVAL_SECONDS, LeaseSweeper
-from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
+from parley_session.application.turns.partial_reply_recovery import (
+    PartialReplyRecovery,
+    partial_reply_recovery,
+)
 from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
@@ -69,13 +69,6 @@ from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
-
-log = logging.getLogger(__name__)
-
-# The turn buffer only saves the text of interrupted replies: an outage of Redis must not delay
-# the sweeper.
-_REDIS_TIMEOUT_SECONDS = 1
-_REDIS_CIRCUIT_OPEN_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +108,11 @@ async def session_services(
     monitor: ProcessMonitor,
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
+    on_redis_result = monitor.dependencies["redis"].report
     async with (
         open_store_pool(settings.database, monitor) as pool,
-        partial_reply_recovery(settings.redis_url, monitor) as partial_replies,
-        version_publisher(
-            settings.redis_url, on_result=monitor.dependencies["redis"].report
-        ) as versions,
+        partial_reply_recovery(settings.redis_url, on_redis_result) as partial_replies,
+        version_publisher(settings.redis_url, on_result=on_redis_result) as versions,
     ):
         catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
         limits = TurnLimits(limit_rules, TurnCounts(pool), TurnCosts(prices, catalogue))
@@ -287,24 +279,3 @@ def new_relay(
         database_timeout_seconds=database.timeout_seconds,
     )
     return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table, on_log_result)
-
-
-@asynccontextmanager
-async def partial_reply_recovery(
-    redis_url: str | None, monitor: ProcessMonitor
-) -> AsyncIterator[PartialReplyRecovery]:
-    if redis_url is None:
-        log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
-        yield PartialReplyRecovery(None)
-        return
-    redis = RedisWithCircuitBreaker(
-        redis_url,
-        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
-        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
-        max_connections=1,
-        on_result=monitor.dependencies["redis"].report,
-    )
-    try:
-        yield PartialReplyRecovery(TurnBuffers(redis))
-    finally:
-        await redis.aclose()
