@@ -64,8 +64,9 @@ async def test_a_service_that_fails_is_not_asked_again_until_the_circuit_closes(
 ) -> None:
     fake, monitor = remote.fake, ProcessMonitor("session")
     assert fake is not None
+    async with opened_keyring(remote.master_keys()) as earlier:
+        wrapped = await earlier.wrap(DataKey.generate(), SESSION)
     keyring = Keyring(remote.master_keys(), KeyServiceMonitor(monitor))
-    wrapped = await keyring.wrap(DataKey.generate(), SESSION)
     fake.down = True
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
@@ -181,6 +182,14 @@ async def test_an_unwrapped_key_is_used_for_a_minute_without_asking() -> None:
     clock.now += FRESH_SECONDS + 1
     await cached.unwrap([item])
     assert service.calls == [1, 1]
+
+
+async def test_a_key_that_was_just_wrapped_is_not_unwrapped_by_the_service() -> None:
+    service = Service()
+    cached = CachedKeyWrapper(service)
+    [wrapped] = await cached.wrap([KeyItem(b"key", SESSION)])
+    assert await cached.unwrap([KeyItem(wrapped, SESSION)]) == [b"key"]
+    assert service.calls == [1]
 
 
 async def test_a_key_in_use_outlasts_an_outage_of_a_minute_and_others_do_not() -> None:
