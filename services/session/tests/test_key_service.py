@@ -50,10 +50,10 @@ async def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def test_sessions_in_use_outlast_an_outage_and_others_are_503_until_its_end(
     serve: Any, vault: Vault
 ) -> None:
+    earlier: Service = await serve(master_key=vault.setting)
+    in_use, idle, erased = [(await earlier.start())["id"] for _ in range(3)]
     session: Service = await serve(master_key=vault.setting)
-    in_use, idle = (await session.start())["id"], (await session.start())["id"]
     assert (await session.call("GET", f"/sessions/{in_use}")).status == 200
-    erased = (await session.start())["id"]
 
     vault.fake.down = True
     assert (await session.call("GET", f"/sessions/{in_use}")).status == 200

@@ -38,7 +38,6 @@ def test_the_first_master_key_is_active() -> None:
 def test_a_list_in_yaml_has_master_keys_of_every_kind() -> None:
     keys = MasterKeys.parse(
         f"""
-        # The first is active.
         - id: v1
           vault: {{address: "https://vault:8200", key: parley, token_file: /run/token}}
         - id: a1

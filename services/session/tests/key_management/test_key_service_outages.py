@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_core.crypto.master_keys import MasterKeys, VaultKey
+from parley_core.crypto.master_keys import MasterKeys, VaultKey, WrongMasterKey, wrapped_prefix
 from parley_core.crypto.sealing import DataKey
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.settings import InvalidSettings
@@ -64,8 +65,9 @@ async def test_a_service_that_fails_is_not_asked_again_until_the_circuit_closes(
 ) -> None:
     fake, monitor = remote.fake, ProcessMonitor("session")
     assert fake is not None
+    async with opened_keyring(remote.master_keys()) as earlier:
+        wrapped = await earlier.wrap(DataKey.generate(), SESSION)
     keyring = Keyring(remote.master_keys(), KeyServiceMonitor(monitor))
-    wrapped = await keyring.wrap(DataKey.generate(), SESSION)
     fake.down = True
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
@@ -120,28 +122,63 @@ async def test_a_service_that_nobody_runs_is_unavailable(tmp_path: Path) -> None
             await keyring.wrap(DataKey.generate(), SESSION)
 
 
+@asynccontextmanager
+async def answering(status: int, body: bytes) -> AsyncIterator[str]:
+    """The address of a service that always answers so."""
+
+    async def answer(_: Request) -> Response:
+        return Response(body, status, {"location": "/elsewhere"})
+
+    app = Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])])
+    async with serving(app) as served:
+        yield served.url
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
         (200, b"{}"),
         (200, b"<html>"),
         (200, b'{"data":{"batch_results":[]}}'),
-        (502, b""),
+        (200, b" " * 1_000_000),
         (400, b'{"errors":["encryption key not found"]}'),
+        (400, b'{"data":{"batch_results":[{"error":"no AEAD cipher"}]}}'),
         (302, b""),
+        (502, b""),
     ],
 )
-async def test_any_other_answer_is_no_answer(tmp_path: Path, status: int, body: bytes) -> None:
-    async def answer(_: Request) -> Response:
-        return Response(body, status, {"location": "/elsewhere"})
-
+async def test_any_other_answer_of_vault_is_no_answer(
+    tmp_path: Path, status: int, body: bytes
+) -> None:
     (tmp_path / "token").write_text("token")
-    app = Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])])
-    async with serving(app) as served:
-        key = VaultKey(served.url, "parley", str(tmp_path / "token"))
+    async with answering(status, body) as url:
+        key = VaultKey(url, "parley", str(tmp_path / "token"))
         async with opened_keyring(MasterKeys({"v1": key})) as keyring:
             with pytest.raises(KeyServiceUnavailable):
                 await keyring.wrap(DataKey.generate(), SESSION)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (400, b'{"__type":"InvalidCiphertextException"}', WrongMasterKey),
+        (400, b'{"__type":"com.amazonaws.kms#IncorrectKeyException"}', WrongMasterKey),
+        (200, b'{"Plaintext":"c2hvcnQ="}', WrongMasterKey),
+        (400, b'{"__type":"AccessDeniedException"}', KeyServiceUnavailable),
+        (400, b'{"__type":"ThrottlingException"}', KeyServiceUnavailable),
+        (400, b"[]", KeyServiceUnavailable),
+        (200, b'{"CiphertextBlob":"AAAA"}', KeyServiceUnavailable),
+        (500, b"", KeyServiceUnavailable),
+    ],
+)
+async def test_aws_kms_says_whether_a_key_is_wrong_or_unavailable(
+    aws_kms: KeyService, status: int, body: bytes, error: type[Exception]
+) -> None:
+    async with answering(status, body) as url:
+        aws_kms.fields["endpoint"] = url
+        async with opened_keyring(aws_kms.master_keys()) as keyring:
+            with pytest.raises(error):
+                await keyring.unwrap(wrapped_prefix("m1") + b"blob", SESSION)
 
 
 async def test_the_token_is_read_again_for_every_call(vault: KeyService) -> None:
@@ -181,6 +218,14 @@ async def test_an_unwrapped_key_is_used_for_a_minute_without_asking() -> None:
     clock.now += FRESH_SECONDS + 1
     await cached.unwrap([item])
     assert service.calls == [1, 1]
+
+
+async def test_a_key_that_was_just_wrapped_is_not_unwrapped_by_the_service() -> None:
+    service = Service()
+    cached = CachedKeyWrapper(service)
+    [wrapped] = await cached.wrap([KeyItem(b"key", SESSION)])
+    assert await cached.unwrap([KeyItem(wrapped, SESSION)]) == [b"key"]
+    assert service.calls == [1]
 
 
 async def test_a_key_in_use_outlasts_an_outage_of_a_minute_and_others_do_not() -> None:

@@ -123,8 +123,8 @@ class MasterKeys:
     @classmethod
     def parse(cls, setting: str) -> Self:
         """Parse `id:base64,id2:base64`, or a list in YAML or JSON; raises InvalidMasterKey."""
-        text = setting.strip()
-        return cls(_of_list(text) if text[:1] in ("-", "[", "#") else _of_pairs(text))
+        is_list = setting.lstrip()[:1] in ("-", "[", "#")
+        return cls(_of_list(setting) if is_list else _of_pairs(setting))
 
     @property
     def active(self) -> str:

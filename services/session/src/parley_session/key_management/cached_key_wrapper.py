@@ -12,7 +12,7 @@ from parley_session.key_management.key_wrapper import KeyItem, KeyServiceUnavail
 
 MAX_BATCH_KEYS = 100
 FRESH_SECONDS = 60.0
-"""How long an unwrapped key is used without asking the service, as everywhere in Parley."""
+"""How long a key is used without asking the service, as everywhere in Parley."""
 
 STALE_SECONDS = 120.0
 """How long it is used while the service is unavailable: a session that was in use in the minute
@@ -63,7 +63,13 @@ class CachedKeyWrapper:
             return cached.value
 
     async def _wrap(self, items: Sequence[KeyItem]) -> Mapping[KeyItem, bytes]:
-        return dict(zip(items, await self._service.wrap(items), strict=True))
+        wrapped_at = self._clock()
+        wrapped = dict(zip(items, await self._service.wrap(items), strict=True))
+        # The next request of a new session usually follows at once.
+        for item, value in wrapped.items():
+            unwraps_to = _Unwrapped(item.value, wrapped_at)
+            self._unwrapped[KeyItem(value, item.wrapped_for)] = unwraps_to
+        return wrapped
 
     async def _unwrap(self, items: Sequence[KeyItem]) -> Mapping[KeyItem, bytes | None]:
         asked_at = self._clock()

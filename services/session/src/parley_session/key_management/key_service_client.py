@@ -29,6 +29,8 @@ CIRCUIT_OPEN_SECONDS = 5.0
 _MAX_CONNECTIONS = 16
 # Shorter than the time after which servers and load balancers close idle connections.
 _KEEP_ALIVE_SECONDS = 15
+# A hundred wrapped keys take 20 KB.
+_MAX_ANSWER_BYTES = 256 * 1024
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
@@ -93,22 +95,20 @@ class KeyServiceClient:
         """
         if not self._circuit.allow(self._clock()):
             raise self._unavailable()
-        started, ok = self._clock(), False
+        started = self._clock()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 with span(f"{operation} {self._adapter}", "client"):
                     answer = await ask()
-            ok = True
         except (NoAnswer, *_ERRORS) as error:
             self._fail(error)
+            self._monitor.observe(self._adapter, operation, self._clock() - started, ok=False)
             raise self._unavailable() from None
         except BaseException:
             self._circuit.on_inconclusive()
             raise
-        else:
-            self._circuit.on_success()
-        finally:
-            self._monitor.observe(self._adapter, operation, self._clock() - started, ok=ok)
+        self._circuit.on_success()
+        self._monitor.observe(self._adapter, operation, self._clock() - started, ok=True)
         return answer
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ServiceAnswer:
@@ -131,7 +131,12 @@ class KeyServiceClient:
         self, http: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
     ) -> ServiceAnswer:
         async with http.post(url, data=body, headers=headers, allow_redirects=False) as response:
-            return ServiceAnswer(response.status, await response.read())
+            answer = bytearray()
+            async for chunk in response.content.iter_any():
+                answer += chunk
+                if len(answer) > _MAX_ANSWER_BYTES:
+                    raise NoAnswer(f"HTTP {response.status} with a body that is too long")
+            return ServiceAnswer(response.status, bytes(answer))
 
     async def aclose(self) -> None:
         if self._http is not None:

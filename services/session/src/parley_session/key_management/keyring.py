@@ -81,8 +81,15 @@ class Keyring:
         """
         if wrapped is None:
             raise KeyDestroyed(f"the key of session {wrapped_for} was destroyed")
-        [key] = await self.unwrap_all([(wrapped, wrapped_for)])
-        return key
+        key_id = master_key_id_of(wrapped)
+        if key_id not in self._wrappers:
+            raise UnknownMasterKey(key_id, wrapped_for)
+        # Not through `unwrap_all`, which takes twice as long for one local key.
+        item = KeyItem(wrapped[len(wrapped_prefix(key_id)) :], wrapped_for)
+        [secret] = await self._wrappers[key_id].unwrap([item])
+        if secret is None or len(secret) != KEY_BYTES:
+            raise WrongMasterKey(key_id, wrapped_for)
+        return DataKey(secret)
 
     async def unwrap_all(self, wrapped: Sequence[tuple[bytes, UUID]]) -> Sequence[DataKey]:
         """Raises what `unwrap` does, of the first that cannot be unwrapped."""
