@@ -22,6 +22,7 @@ from benchmarks.table import Row, limit_row, milliseconds, print_table, time_row
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
+from parley_core.auth.service_keys import ServiceKeys
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.server import GC_THRESHOLDS
@@ -162,7 +163,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
     """The session service without anything in memory."""
     settings = SessionSettings.model_validate(
         {
-            "internal_secret": "benchmark" * 4,
+            "service_keys": ServiceKeys({}),
             "master_key": MASTER_KEY,
             "database": {"url": dsn},
             "kafka": {"bootstrap_servers": "127.0.0.1:1"},

@@ -23,13 +23,13 @@ from parley_events.topics import TopicSpec
 from parley_history.__main__ import main
 from parley_history.storage.migrations import MIGRATIONS, migrate_history
 from parley_testing.eventually import eventually
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 from parley_testing.processes import started
 
 VALID = {
     "PARLEY_HISTORY_DATABASE_URL": "postgresql://127.0.0.1:9/none",
     "PARLEY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
-    "PARLEY_INTERNAL_SECRET": SECRET,
+    **key_variables("history"),
     "PARLEY_SESSION_URL": "http://127.0.0.1:9",
 }
 
@@ -62,7 +62,8 @@ def run(monkeypatch: pytest.MonkeyPatch, command: str, **environment: Any) -> An
             "PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT is wrong.",
         ),
         ("serve", {"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
-        ("serve", {"PARLEY_INTERNAL_SECRET": "x"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
+        ("serve", {"PARLEY_SIGNING_KEY": "x"}, "PARLEY_SIGNING_KEY is wrong: it should be"),
+        ("serve", {"PARLEY_SERVICE_KEYS": "x"}, "PARLEY_SERVICE_KEYS is wrong: it should be"),
         (
             "serve",
             {"PARLEY_HISTORY_DATABASE_URL": "mysql://"},

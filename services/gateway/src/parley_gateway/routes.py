@@ -58,7 +58,7 @@ def gateway_routes(
     monitor: ProcessMonitor,
     metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
-    tickets = StreamTickets(settings.internal_secret)
+    tickets = StreamTickets(settings.signing_key, settings.service_keys)
     files = PageFiles(settings.page_path)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
     relays = TurnEventRelays(upstreams, tickets, settings.stream, metrics.relay)
