@@ -103,18 +103,37 @@ async def test_stored_keys_move_from_a_local_master_key_to_vault_while_sessions_
     assert await stored_ids(pool) == {"k1"}
 
 
+async def test_every_key_is_wrapped_with_the_newest_version_of_a_rotated_key(
+    serve: Any, vault: Vault, pool: Pool, runtime_database: str
+) -> None:
+    session: Service = await serve(master_key=vault.setting)
+    session_id = (await session.start())["id"]
+    vault.fake.version = 2
+    assert await rewrap(runtime_database, "v1", vault.setting) == 0
+    assert await versions(pool) == {b"vault:v1"}
+    assert await rewrap(runtime_database, "v1", vault.setting, "--all") == 0
+    assert await versions(pool) == {b"vault:v2"}
+    again: Service = await serve(master_key=vault.setting)
+    assert (await again.call("GET", f"/sessions/{session_id}")).status == 200
+
+
 async def test_a_start_does_not_need_the_key_service(serve: Any, vault: Vault) -> None:
     vault.fake.down = True
     session: Service = await serve(master_key=vault.setting)
     assert (await session.call("POST", "/sessions", {})).error == (503, "key_unavailable", None)
 
 
-async def rewrap(database: str, to: str, master_key: str) -> int | None:
+async def rewrap(database: str, to: str, master_key: str, *more: str) -> int | None:
     """The exit code of `keys rewrap`, in a process of its own."""
     given = variables(database, master_key=master_key)
-    command = await started("parley_session", "keys", "rewrap", "--to", to, **given)
+    command = await started("parley_session", "keys", "rewrap", "--to", to, *more, **given)
     await command.communicate()
     return command.returncode
+
+
+async def versions(pool: Pool) -> set[bytes]:
+    rows = await pool.fetch("SELECT wrapped_key FROM sessions")
+    return {b":".join(row["wrapped_key"][4:].split(b":")[:2]) for row in rows}
 
 
 async def stored_ids(pool: Pool) -> set[str]:

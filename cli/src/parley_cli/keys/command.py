@@ -17,6 +17,7 @@ def keys(options: argparse.Namespace) -> int:
         case "rewrap":
             arguments += [f"--to={options.to}"]
             arguments += ["--dry-run"] if options.dry_run else []
+            arguments += ["--all"] if options.all else []
         case "rotate":
             arguments += ["--yes"] if options.yes else []
     locations = StackLocations(load(OperationsSettings))

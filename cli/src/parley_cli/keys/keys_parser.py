@@ -19,6 +19,9 @@ def add_keys(commands: Subparsers) -> None:
     rewrap.add_argument(
         "--dry-run", action="store_true", help="unwrap the keys, but change nothing"
     )
+    rewrap.add_argument(
+        "--all", action="store_true", help="also keys that it wraps, such as with an older version"
+    )
     rotate = key_commands.add_parser("rotate", help="do or show the next step of a replacement")
     rotate.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     signing = key_commands.add_parser("signing", help="make the keys that sign internal calls")

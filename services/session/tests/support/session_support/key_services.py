@@ -27,7 +27,7 @@ _NONCE_BYTES = 12
 
 
 class FakeKeyService:
-    """`down` answers 503; `calls` are the numbers of keys of the calls."""
+    """`down` answers 503, of Vault, or 500; `calls` are the numbers of keys of the calls."""
 
     def __init__(self) -> None:
         self.down, self.calls = False, list[int]()
@@ -40,12 +40,13 @@ class FakeKeyService:
 class FakeVault(FakeKeyService):
     """https://developer.hashicorp.com/vault/api-docs/secret/transit: encrypt and decrypt data.
 
-    Errors have the status and body of https://developer.hashicorp.com/vault/api-docs#error-response
+    Errors have the status and body of https://developer.hashicorp.com/vault/api-docs#error-response.
+    `version` is that of its keys, which all versions open.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.token = TOKEN
+        self.token, self.version = TOKEN, 1
         routes = [Route("/v1/transit/{action}/{key}", self._answer, methods=["POST"])]
         self.app = Starlette(routes=routes)
 
@@ -57,21 +58,23 @@ class FakeVault(FakeKeyService):
         if request.headers["x-vault-token"] != self.token:
             return JSONResponse({"errors": ["permission denied"]}, 403)
         action, secret = request.path_params["action"], self.secret(request.path_params["key"])
-        one = _encrypt if action == "encrypt" else _decrypt
-        results = [one(secret, item) for item in body["batch_input"]]
+        results = [
+            _encrypt(secret, item, self.version) if action == "encrypt" else _decrypt(secret, item)
+            for item in body["batch_input"]
+        ]
         data = {"data": {"batch_results": results}}
         return JSONResponse(data, 400 if any("error" in each for each in results) else 200)
 
 
-def _encrypt(secret: AESGCM, item: dict[str, str]) -> dict[str, Any]:
+def _encrypt(secret: AESGCM, item: dict[str, str], version: int) -> dict[str, Any]:
     nonce = os.urandom(_NONCE_BYTES)
     sealed = secret.encrypt(nonce, _decoded(item["plaintext"]), _decoded(item["associated_data"]))
-    return {"ciphertext": f"vault:v1:{_encoded(nonce + sealed)}", "key_version": 1}
+    return {"ciphertext": f"vault:v{version}:{_encoded(nonce + sealed)}", "key_version": version}
 
 
 def _decrypt(secret: AESGCM, item: dict[str, str]) -> dict[str, Any]:
     try:
-        sealed = _decoded(item["ciphertext"].removeprefix("vault:v1:"))
+        sealed = _decoded(item["ciphertext"].rpartition(":")[2])
         bound_to = _decoded(item["associated_data"])
         return {"plaintext": _encoded(_opened(secret, sealed, bound_to))}
     except (InvalidTag, ValueError):

@@ -28,6 +28,9 @@ _MAX_PASSES = 5
 _MAX_LISTED = 10
 _LOCK_ATTEMPTS, _LOCK_INTERVAL_SECONDS = 50, 0.2
 
+# No wrapped key begins with it.
+_NO_PREFIX = b"\0"
+
 # Arbitrary advisory-lock key: two rewraps would lock the same rows in different orders.
 _LOCK_KEY = 0x726577726170
 
@@ -55,21 +58,27 @@ class Rewrap:
         connection: Connection,
         keyring: Keyring,
         *,
+        every_key: bool = False,
         on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`on_batch` is called after each batch, with the number of keys that were looked at."""
-        self._connection, self._keyring = connection, keyring
-        self._prefix, self._on_batch = wrapped_prefix(keyring.active), on_batch
+        """`every_key` includes those that the active master key wraps already: a key service wraps
+        them with the newest version of a key that was rotated there.
+
+        `on_batch` is called after each batch, with the number of keys that were looked at.
+        """
+        self._connection, self._keyring, self._on_batch = connection, keyring, on_batch
+        self._prefix = _NO_PREFIX if every_key else wrapped_prefix(keyring.active)
+        self._max_passes = 1 if every_key else _MAX_PASSES
 
     async def run(self) -> Rewrapped:
-        """Rewrap all keys that another master key than the active one wraps.
+        """Rewrap all keys that another master key than the active one wraps, or every key.
 
         Keys that cannot be unwrapped are left as they are. Raises RewrapRuns,
         KeyServiceUnavailable, asyncpg's errors.
         """
         await self._lock()
         total: Counter[str] = Counter()
-        for _ in range(_MAX_PASSES):
+        for _ in range(self._max_passes):
             result = await self._pass(store=True)
             total += result.by_master_key
             if not result.by_master_key:
