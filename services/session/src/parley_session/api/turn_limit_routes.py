@@ -32,7 +32,7 @@ def limit_routes(authenticators: Authenticators, limits: TurnLimits) -> Sequence
         return response
 
     async def release_completion(request: Request) -> Response:
-        principal = authenticators.gateway(request).principal
+        principal = authenticators.gateway_or_inference(request).principal
         await limits.release_completion(principal, request.path_params["id"])
         return json_response({})
 
