@@ -40,7 +40,7 @@ SESSION_CALLS: Mapping[str, Set[str]] = {
     "GET /latest-versions": _HISTORY,
     "GET /limits": _GATEWAY,
     "POST /completions/admission": _GATEWAY,
-    "DELETE /completions/admission/{id:uuid}": _GATEWAY,
+    "DELETE /completions/admission/{id:uuid}": _GATEWAY | _INFERENCE,
     "GET /api-keys": _GATEWAY,
     "POST /api-keys": _GATEWAY,
     "DELETE /api-keys/{key_id:uuid}": _GATEWAY,

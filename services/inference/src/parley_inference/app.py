@@ -30,7 +30,7 @@ from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.client import SessionClient
 from parley_inference.session.context_window_cache import ContextWindowCache
-from parley_inference.session.usage_record import UsageRecord
+from parley_inference.session.usage_record import CompletionReport, UsageRecord
 from parley_inference.settings import InferenceSettings, environment_variable
 from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
 from parley_inference.streaming.turn_buffering import TurnBuffering, create_turn_buffering
@@ -138,9 +138,10 @@ async def _run_service(
             busy_code="inference_busy",
         )
 
-        def report_usage(record: UsageRecord) -> None:
-            turn_metrics.observe_completion(record)
-            usage_reporter.report(record)
+        def report_usage(report: CompletionReport) -> None:
+            if isinstance(report, UsageRecord):
+                turn_metrics.observe_completion(report)
+            usage_reporter.report(report)
 
         completions = CompletionService(provider, catalogue, report_usage, limit=completion_limit)
 

@@ -11,6 +11,7 @@ from inference_fakes.completions import BODY, STREAMING_BODY, error, streamed, u
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import (
     DONE,
+    ErrorStatus,
     ModelServer,
     Stalls,
     chunk,
@@ -66,6 +67,19 @@ async def test_a_completion_has_the_id_for_which_a_budget_is_reserved(
         "POST", "/completions", body=BODY, completion_id="other"
     ) as answer:
         assert answer.status == 400
+
+
+async def test_a_reserved_completion_that_used_nothing_ends_its_reservation(
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
+) -> None:
+    id = str(uuid4())
+    model_server.script(ErrorStatus(400))
+    async with inference.request(
+        "POST", "/completions", body=STREAMING_BODY, completion_id=id
+    ) as answer:
+        assert answer.status == 400
+    path = f"/completions/admission/{id}"
+    await eventually(lambda: ("DELETE", path) in [(c.method, c.path) for c in session.calls])
 
 
 async def test_usage_is_always_requested_and_relayed_on_request(

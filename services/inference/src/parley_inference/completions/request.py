@@ -29,9 +29,13 @@ class _Body(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """`prompt_tokens` is an estimate; `with_usage`: the client wants usage in the stream."""
+    """`prompt_tokens` is an estimate; `with_usage`: the client wants usage in the stream.
+
+    `is_reserved`: session has reserved a budget for the `id`.
+    """
 
     id: UUID
+    is_reserved: bool
     body: bytes
     model: str
     stream: bool
@@ -64,6 +68,7 @@ def parse_completion_request(body: bytes, id: str | None = None) -> CompletionRe
     options = parsed.stream_options
     return CompletionRequest(
         _id(id),
+        id is not None,
         body,
         parsed.model,
         bool(parsed.stream),
