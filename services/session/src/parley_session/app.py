@@ -17,6 +17,7 @@ from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_session.api.api_key_routes import api_key_routes
 from parley_session.api.assistant_routes import assistant_routes
+from parley_session.api.audit_routes import audit_routes
 from parley_session.api.authentication import Authenticators
 from parley_session.api.errors import install_domain_error_handlers, install_key_error_handlers
 from parley_session.api.key_routes import key_routes
@@ -26,6 +27,7 @@ from parley_session.api.session_routes import session_routes
 from parley_session.api.turn_limit_routes import limit_routes
 from parley_session.api.turn_routes import turn_routes
 from parley_session.api.version_routes import version_routes
+from parley_session.application.audit.limits_audit import LimitsAudit
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
 from parley_session.settings import SessionSettings
@@ -52,6 +54,7 @@ def create_app(settings: SessionSettings) -> Starlette:
     monitor = ProcessMonitor("session")
     policies = read_retention_policies(settings.retention_policy_path)
     limit_rules = read_limit_rules(settings.limits_file)
+    limits_audit = LimitsAudit(settings.limits_file)
     load_vocabulary(settings.default_model)
 
     def apply(fresh: SessionSettings) -> None:
@@ -59,6 +62,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         fresh_limit_rules = read_limit_rules(fresh.limits_file)
         policies.replace(fresh_policies)
         limit_rules.replace(fresh_limit_rules)
+        limits_audit.loaded(fresh.limits_file)
         settings.internal_secret.replace(fresh.internal_secret)
         settings.master_key.replace(fresh.master_key)
         settings.kafka.reload_certificates()
@@ -71,7 +75,9 @@ def create_app(settings: SessionSettings) -> Starlette:
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
             reloader = SettingsReloader(settings, apply, monitor.registry)
-            async with background_tasks(*services.background, reloader.run()):
+            async with background_tasks(
+                *services.background, reloader.run(), limits_audit.run(services.audit_store)
+            ):
                 monitor.state.mark_started()
                 yield
 
@@ -113,9 +119,10 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
         ),
         *limit_routes(authenticators, services.limits),
         *version_routes(authenticators, services.index),
-        *key_routes(authenticators, services.store, services.search_keys),
+        *key_routes(authenticators, services.store, services.search_keys, services.audit),
         *api_key_routes(authenticators, services.api_keys),
         *revocation_routes(authenticators, services.revocations, services.api_keys),
+        *audit_routes(authenticators, services.audit),
         *assistant_routes(
             authenticators, services.catalogue, services.administration, services.lifetimes
         ),

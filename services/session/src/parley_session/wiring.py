@@ -1,6 +1,5 @@
 """Composition root of the session service: builds every component once and connects them."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,14 +9,13 @@ from parley_core.limits.rules import LimitRules
 from parley_core.log import LogWriter
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
-from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.api_keys import ApiKeys
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
     AssistantAdministration,
 )
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
+from parley_session.application.audit.audit_trail import AuditTrail
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.retention import RETENTION_LIMITS, Retention
 from parley_session.application.revocations import Revocations
@@ -35,7 +33,10 @@ from parley_session.application.sessions.start_session import SessionStarter
 from parley_session.application.sessions.update_session import SessionUpdater
 from parley_session.application.turns.cancel_notices import CancelNotices
 from parley_session.application.turns.lease_sweeper import SWEEP_INTERVAL_SECONDS, LeaseSweeper
-from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
+from parley_session.application.turns.partial_reply_recovery import (
+    PartialReplyRecovery,
+    partial_reply_recovery,
+)
 from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
@@ -48,6 +49,7 @@ from parley_session.metrics import Metrics
 from parley_session.relay.outbox_sql import (
     API_KEYS_OUTBOX,
     ASSISTANTS_OUTBOX,
+    AUDIT_OUTBOX,
     SESSIONS_OUTBOX,
     OutboxTable,
 )
@@ -56,6 +58,7 @@ from parley_session.relay.store_monitor import MEASURE_INTERVAL_SECONDS, StoreMo
 from parley_session.settings import LogCommandSettings, SessionSettings
 from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
+from parley_session.storage.audit.audit_store import AuditStore
 from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.api_key_store import ApiKeyStore
@@ -66,13 +69,6 @@ from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
-
-log = logging.getLogger(__name__)
-
-# The turn buffer only saves the text of interrupted replies: an outage of Redis must not delay
-# the sweeper.
-_REDIS_TIMEOUT_SECONDS = 1
-_REDIS_CIRCUIT_OPEN_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +95,8 @@ class Services:
     revocations: Revocations
     lifetimes: SessionLifetimes
     limits: TurnLimits
+    audit_store: AuditStore
+    audit: AuditTrail
     background: Sequence[Coroutine[Any, Any, None]]
 
 
@@ -133,15 +131,17 @@ def _compose(
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
     assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
     api_keys_relay = new_relay(settings, settings.topic.api_keys, API_KEYS_OUTBOX, kafka)
+    audit_relay = new_relay(settings, settings.topic.audit, AUDIT_OUTBOX, kafka)
+    relays = [relay, assistants_relay, api_keys_relay, audit_relay]
     store_monitor = StoreMonitor(
         settings.database.url,
-        [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX, API_KEYS_OUTBOX],
+        [each.table for each in relays],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
     metrics = Metrics(
         monitor.registry,
-        [relay, assistants_relay, api_keys_relay],
+        relays,
         store_monitor,
         settings.master_key,
     )
@@ -156,16 +156,23 @@ def _compose(
         settings.master_key,
         max_cache_bytes=settings.session_cache_max_bytes,
         on_appended=on_session_appended,
+        on_audited=audit_relay.wake,
         observe_append=metrics.observe_append,
         publish_version=versions.publish,
         counts_tokens=lambda: limits.counts_tokens,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
+    audit_store = AuditStore(pool, audit_relay.wake)
     catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
 
     def on_assistant_appended() -> None:
         catalogue.clear_cache()
         assistants_relay.wake()
+        audit_relay.wake()
+
+    def on_api_key_appended() -> None:
+        api_keys_relay.wake()
+        audit_relay.wake()
 
     admission = TurnAdmission(
         TurnLoadReader(pool, settings.turn.lease_seconds),
@@ -182,6 +189,7 @@ def _compose(
         executor,
         sessions,
         catalogue,
+        audit_store,
         installation_key=installation_key,
         temporary_hours=settings.temporary_session_hours,
         clock=utc_now,
@@ -238,16 +246,16 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
-        api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
+        api_keys=ApiKeys(ApiKeyStore(pool, on_api_key_appended), installation_key, utc_now),
         revocations=Revocations(
-            RevocationStore(pool, api_keys_relay.wake), installation_key, utc_now
+            RevocationStore(pool, on_api_key_appended), installation_key, utc_now
         ),
         lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
         limits=limits,
+        audit_store=audit_store,
+        audit=AuditTrail(audit_store, index),
         background=[
-            relay.run(),
-            assistants_relay.run(),
-            api_keys_relay.run(),
+            *(each.run() for each in relays),
             store_monitor.run(),
             sweeper.run(),
             cancel_notices.run(),
@@ -271,24 +279,3 @@ def new_relay(
         database_timeout_seconds=database.timeout_seconds,
     )
     return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table, on_log_result)
-
-
-@asynccontextmanager
-async def partial_reply_recovery(
-    redis_url: str | None, monitor: ProcessMonitor
-) -> AsyncIterator[PartialReplyRecovery]:
-    if redis_url is None:
-        log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
-        yield PartialReplyRecovery(None)
-        return
-    redis = RedisWithCircuitBreaker(
-        redis_url,
-        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
-        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
-        max_connections=1,
-        on_result=monitor.dependencies["redis"].report,
-    )
-    try:
-        yield PartialReplyRecovery(TurnBuffers(redis))
-    finally:
-        await redis.aclose()

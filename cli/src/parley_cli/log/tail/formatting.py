@@ -17,7 +17,10 @@ UnsealedFields = Mapping[str, Any]
 
 DEFAULT_TENANT = "default"
 SHORT_SESSION = 8
-DETAIL_FIELDS = ("assistant_id", "model", "finish_reason", "code")
+DETAIL_FIELDS = (
+    *("action", "outcome", "client_address"),
+    *("assistant_id", "model", "finish_reason", "code"),
+)
 
 
 def as_json(record: LogRecord, unsealed: UnsealedFields | None = None) -> str:
@@ -135,6 +138,8 @@ def _details(data: Mapping[str, Any]) -> Iterator[str]:
     for name in DETAIL_FIELDS:
         if isinstance(value := data.get(name), str):
             yield value
+    if isinstance(objects := data.get("objects"), list):
+        yield from (f"{each.get('kind')} {each.get('id')}" for each in objects)
     if isinstance(usage := data.get("usage"), dict):
         approximately = "~" if usage.get("estimated") else ""
         tokens = f"{usage.get('prompt_tokens')}+{usage.get('completion_tokens')} tokens"

@@ -15,6 +15,7 @@ import msgspec
 
 from parley_core.auth.principal import InternalSecret, Principal, service_principal
 from parley_core.auth.principal_token_cache import PrincipalSigner
+from parley_core.auth.request_origin import origin_headers
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
@@ -249,6 +250,7 @@ class ServiceClient:
         headers = {
             **(extra or {}),
             **trace_headers(),
+            **origin_headers(principal),
             "authorization": f"Bearer {token}",
             REQUEST_ID: request_id,
         }

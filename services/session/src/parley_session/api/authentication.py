@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import InternalSecret
+from parley_core.auth.request_origin import origin_of
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
 
 AuthenticateCaller = Callable[[Request], Caller]
@@ -20,7 +21,9 @@ class Authenticators:
             authenticate = ServiceAuthenticator(
                 secret, audience="session", issuers=frozenset(services)
             )
-            return lambda request: Caller(authenticate(request), request_id(request))
+            return lambda request: Caller(
+                authenticate(request), request_id(request), *origin_of(request)
+            )
 
         self.gateway = admitting("gateway")
         self.inference = admitting("inference")

@@ -1,6 +1,7 @@
 """Routes of keys: data keys of sessions, and search keys of people."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,21 +14,30 @@ from parley_contracts.session_api.keys import (
     SearchKeysRequest,
     SearchKeysResponse,
 )
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import Principal, service_principal
 from parley_core.crypto.sealing import DataKey
 from parley_session.api.authentication import Authenticators
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response
+from parley_session.application.audit.audit_trail import AuditTrail
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.search_keys import SearchKeys
 
 
 def key_routes(
-    authenticators: Authenticators, store: EventStore, search_keys: SearchKeys
+    authenticators: Authenticators,
+    store: EventStore,
+    search_keys: SearchKeys,
+    audit: AuditTrail,
 ) -> Sequence[Route]:
     async def read_data_keys(request: Request) -> Response:
-        authenticators.history_or_cli(request)
+        caller = authenticators.history_or_cli(request)
         body = await decode_body(request, DataKeysRequest)
+        # History opens what people read, which is not recorded.
+        if caller.principal != service_principal("history"):
+            address = request.client.host if request.client else None
+            operator = replace(caller, client_address=address)
+            await audit.record_opened_keys(operator, body.session_ids)
         keys = await store.data_keys(body.session_ids)
         secrets = {session_id: _secret(key) for session_id, key in keys.items()}
         return json_response(DataKeysResponse(secrets))

@@ -14,8 +14,10 @@ from parley_core.crypto.sealing import DataKey, seal
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.tracing.spans import current_traceparent, span
+from parley_events.audit import AuditData
 from parley_events.session import Event, ReplyRequested
 from parley_events.values import Actor
+from parley_session.application.audit.audit_data import audited_changes
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.turns.turn_limits import TurnLimits, refused_as_limit_exceeded
 from parley_session.domain.session.commands import (
@@ -102,10 +104,12 @@ class CommandExecutor:
         as_system: bool = False,
         request: IdempotentRequest | None = None,
         preloaded: LoadedSession | None = None,
+        audited: Sequence[AuditData] = (),
     ) -> CommandResult | AlreadyExecuted:
         """Execute in the name of the caller, or of Parley itself (`as_system`).
 
-        `preloaded` saves the first load. Raises a DomainError, IdempotencyKeyReused,
+        `preloaded` saves the first load. `audited` are records of the audit trail, besides those
+        of the changes that are always recorded. Raises a DomainError, IdempotencyKeyReused,
         EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
         admission's refusal of a turn, or LimitExceeded.
         """
@@ -125,7 +129,7 @@ class CommandExecutor:
                 if appending.recording:
                     appending.set({"gen_ai.conversation.id": str(session_id)})
                 metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
-                if result := await self._attempt(loaded, built, metadata, caller, request):
+                if result := await self._attempt(loaded, built, metadata, caller, request, audited):
                     return result
         raise Unavailable("The session is busy. Please retry.", code="session_busy")
 
@@ -158,6 +162,7 @@ class CommandExecutor:
         metadata: CommandMetadata,
         caller: Caller,
         request: IdempotentRequest | None,
+        audited: Sequence[AuditData],
     ) -> CommandResult | None:
         """None if another append was committed first, or if the condition does not hold."""
         command = built.command
@@ -173,10 +178,17 @@ class CommandExecutor:
         turn_id = opened.turn_id if opened else None
         record = request.to_record(key, session_id, turn_id, built.answer) if request else None
         condition = self._within_limits(caller, opened) if opened else built.condition
+        tenant = session.tenant if session else metadata.actor.tenant
+        changes = audited_changes(events, caller, tenant, as_system=metadata.actor.system)
         with refused_as_limit_exceeded():
             async with self._admitted(turn_id, metadata.actor):
                 after = await self._store.append(
-                    loaded, events, key=key, idempotency_record=record, condition=condition
+                    loaded,
+                    events,
+                    key=key,
+                    idempotency_record=record,
+                    condition=condition,
+                    audited=[*audited, *changes],
                 )
         return CommandResult(after, events) if after else None
 

@@ -13,6 +13,7 @@ from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
+from parley_events.audit import AuditData
 from parley_events.session import Event, ReplyRequested
 from parley_session.domain.session.state import BrokenStream, Session, fold
 from parley_session.storage.append.append_condition import AppendCondition, WithinLimits
@@ -57,12 +58,14 @@ class EventStore:
         *,
         max_cache_bytes: int,
         on_appended: Callable[[bool], None] = lambda _: None,
+        on_audited: Callable[[], None] = lambda: None,
         observe_append: Callable[[float], None] = lambda _: None,
         publish_version: PublishVersion = _publish_nothing,
         counts_tokens: Callable[[], bool] = lambda: False,
     ) -> None:
         """`on_appended` is called after each commit, with whether it opened a turn.
 
+        `on_audited` is called after each that has records of the audit trail.
         `publish_version` is awaited before this process returns a new version to anybody.
 
         `observe_append` is called with the duration of each append, in seconds. `counts_tokens` is
@@ -70,6 +73,7 @@ class EventStore:
         """
         self._pool, self._master_keys = pool, master_keys
         self._on_appended, self._observe_append = on_appended, observe_append
+        self._on_audited = on_audited
         self._publish_version, self._counts_tokens = publish_version, counts_tokens
         self._sessions, self._recent_events = SessionCache(max_cache_bytes), RecentEvents()
         self._snapshots = SessionSnapshots(pool)
@@ -124,11 +128,12 @@ class EventStore:
         key: DataKey,
         idempotency_record: IdempotencyRecord | None = None,
         condition: AppendCondition | None = None,
+        audited: Sequence[AuditData] = (),
     ) -> LoadedSession | None:
         """Append events that follow `loaded`.
 
         None if another append was committed first, or if the condition does not hold. Outbox
-        rows, turns and the idempotency record are part of the same commit.
+        rows, turns, the idempotency record and the records `audited` are part of the same commit.
         Raises EventTooLarge, or LimitReached, in which case nothing was stored.
         """
         wrapped_key = None if loaded else self._master_keys.wrap(key, events[0].session_id)
@@ -141,6 +146,7 @@ class EventStore:
             message_sequences=_earlier_parent_sequences(loaded, events),
             condition=condition,
             counts_tokens=self._counts_tokens(),
+            audited=audited,
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
         try:
@@ -153,6 +159,8 @@ class EventStore:
             if violation.table_name != "remembered_requests":
                 raise
             return None
+        if audited:
+            self._on_audited()
         self._recent_events.add(events, statement.event_bytes)
         session = fold(events, loaded.session if loaded else None)
         assert session is not None

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_events.cloudevents import encode
+from parley_events.audit import AuditData
+from parley_events.cloudevents import encode, encode_data
 from parley_events.session import (
     CancelRequested,
     CompletionServed,
@@ -83,7 +84,13 @@ _TOKENS_COUNTED = """, tokens_counted AS (
 _COMPLETION_COUNTED = """, tokens_counted AS (
     SELECT count_tokens($9, {}, {}) FROM advanced
 )"""
+# Last: the end of the chain stays locked until the commit.
+_AUDITED = """, audited AS (
+    SELECT append_audit_record(new.data, {}) AS sequence
+    FROM advanced, unnest({}::text[]) AS new (data)
+)"""
 # A function in an expression that nothing reads would not be called.
+_AUDITED_READ = ", (SELECT count(sequence) FROM audited)"
 _TOKENS_READ = ", (SELECT count(*) FROM tokens_counted)"
 
 
@@ -137,13 +144,14 @@ def append_statement(
     condition: AppendCondition | None = None,
     counts_tokens: bool = False,
     completion_subjects: Sequence[str] = (),
+    audited: Sequence[AuditData] = (),
 ) -> Statement:
     """Append events that follow `version`, and queue them in the outbox.
 
     `wrapped_key` is that of a new session. `message_sequences` holds the earlier messages that
     the events reply to. With `counts_tokens` those of a reply count towards the limits of its
-    person; those of a completion without a session count to `completion_subjects`.
-    Raises EventTooLarge.
+    person; those of a completion without a session count to `completion_subjects`. `audited` are
+    records of the audit trail, in the same commit. Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
     statement = _stored(events, values, version, wrapped_key, condition)
@@ -158,6 +166,10 @@ def append_statement(
         record = idempotency_record
         result = (record.turn_id, record.fingerprint, record.answer)
         statement.add(_REMEMBERED, record.request, *result)
+    if audited:
+        records = [encode_data(each).decode() for each in audited]
+        statement.add(_AUDITED, events[-1].traceparent, records)
+        statement.read(_AUDITED_READ)
     return statement
 
 

@@ -29,6 +29,9 @@ RUNTIME_RIGHTS: Rights = {
     "api_key_events": _EVENTS,
     "api_key_outbox": _OUTBOX,
     "revocations": "SELECT, INSERT, UPDATE, DELETE",
+    "audit_chain": "SELECT, UPDATE",
+    "audit_records": _EVENTS,
+    "audit_outbox": _OUTBOX,
     "turn_counts": "SELECT, INSERT, UPDATE, DELETE",
 }
 
