@@ -18,7 +18,7 @@ UnsealedFields = Mapping[str, Any]
 DEFAULT_TENANT = "default"
 SHORT_SESSION = 8
 DETAIL_FIELDS = (
-    *("action", "outcome", "client_address"),
+    *("outcome", "client_address"),
     *("assistant_id", "model", "finish_reason", "code"),
 )
 
@@ -67,7 +67,8 @@ def as_lines(
         time,
         session[:SHORT_SESSION] if fits else session,
         f"{event.sequence:>4}",
-        f"{_short_type(event):<18}",
+        # Of the audit trail, which has one type, the action.
+        f"{data.get('action') or _short_type(event):<18}",
     ]
     actor = _format_actor(data.get("actor"))
     details = [*_details(data)]
@@ -138,8 +139,11 @@ def _details(data: Mapping[str, Any]) -> Iterator[str]:
     for name in DETAIL_FIELDS:
         if isinstance(value := data.get(name), str):
             yield value
-    if isinstance(objects := data.get("objects"), list):
-        yield from (f"{each.get('kind')} {each.get('id')}" for each in objects)
+    for each in data.get("objects") or ():
+        if isinstance(each, dict):
+            yield f"{each.get('kind')} {each.get('id')}"
+    if isinstance(left_out := data.get("left_out"), int):
+        yield f"{left_out} more"
     if isinstance(usage := data.get("usage"), dict):
         approximately = "~" if usage.get("estimated") else ""
         tokens = f"{usage.get('prompt_tokens')}+{usage.get('completion_tokens')} tokens"
