@@ -13,7 +13,7 @@ from parley_events.values import Actor, Count, Name, Value
 
 AuditOutcome = Literal["done", "allowed", "refused"]
 
-AUDIT_ACTIONS = (
+AuditAction = Literal[
     "access.refused",
     "assistant.switched",
     "messages.searched",
@@ -33,7 +33,7 @@ AUDIT_ACTIONS = (
     "api_key.revoked",
     "tokens.revoked",
     "limits.changed",
-)
+]
 """The actions at present; consumers tolerate others."""
 
 FIRST_PREVIOUS = "0" * 64

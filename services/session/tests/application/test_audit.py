@@ -14,7 +14,7 @@ from session_support.service import Service
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
-from parley_events.audit import AUDIT_ACTIONS, FIRST_PREVIOUS, AuditRecorded, record_hash
+from parley_events.audit import FIRST_PREVIOUS, AuditRecorded, record_hash
 from parley_session.storage.event_rows import record_from_row
 
 AUDITOR = Principal(ADA.tenant, "auditor", frozenset(("audit:read",)))
@@ -92,7 +92,6 @@ async def test_each_act_is_recorded_with_its_objects(session: Service) -> None:
         ("session.exported", "ada", "allowed", of_session),
         ("messages.searched", "ada", "allowed", []),
     ]
-    assert {each["action"] for each in found} < {*AUDIT_ACTIONS}
 
 
 async def test_records_hold_nothing_that_people_wrote(session: Service, pool: Pool) -> None:

@@ -68,7 +68,7 @@ def test_a_whole_chain_with_repeats_has_no_difference() -> None:
 def test_missing_records_are_named() -> None:
     numbered = [*enumerate(chain_of(6), start=1)]
     assert differences(numbered[1:]) == ["Record 1 is missing in the log."]
-    assert differences([*numbered[:2], *numbered[4:]]) == ["Record 3 to 4 is missing in the log."]
+    assert differences([*numbered[:2], *numbered[4:]]) == ["Records 3 to 4 are missing in the log."]
 
 
 def test_a_changed_record_breaks_the_chain_behind_it() -> None:

@@ -1,6 +1,6 @@
 """Builds the records of the audit trail from what happened and who caused it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from parley_core.auth.caller import Caller
@@ -10,7 +10,7 @@ from parley_events.assistant import (
     AssistantRetired,
     AssistantRevised,
 )
-from parley_events.audit import AuditData, AuditObject, AuditOutcome
+from parley_events.audit import AuditAction, AuditData, AuditObject, AuditOutcome
 from parley_events.session import (
     Event,
     LegalHoldLifted,
@@ -23,7 +23,7 @@ from parley_events.session import (
 )
 from parley_events.values import MAX_NAME_LENGTH, Actor
 
-_ACTIONS = {
+_ACTIONS: Mapping[type, AuditAction] = {
     SessionDeleted: "session.deleted",
     SessionRestored: "session.restored",
     SessionErased: "session.erased",
@@ -31,7 +31,7 @@ _ACTIONS = {
     LegalHoldLifted: "legal_hold.lifted",
     MessageImported: "history.imported",
 }
-_ASSISTANT_ACTIONS = {
+_ASSISTANT_ACTIONS: Mapping[type, AuditAction] = {
     AssistantDefined: "assistant.defined",
     AssistantRevised: "assistant.revised",
     AssistantRetired: "assistant.retired",
@@ -40,7 +40,7 @@ _ASSISTANT_ACTIONS = {
 
 def audit_data(
     caller: Caller,
-    action: str,
+    action: AuditAction,
     *objects: tuple[str, object],
     outcome: AuditOutcome = "done",
     tenant: str | None = None,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from parley_contracts.api_models import AuditRecord, AuditRecordObject, Page
-from parley_contracts.session_api.audit_bodies import RefusedAccess
+from parley_contracts.session_api.audit_bodies import ReadAction, RefusedAccess
 from parley_core.auth.caller import Caller
 from parley_events.audit import AuditData, AuditObject
 from parley_events.values import Actor
@@ -17,7 +17,9 @@ class AuditTrail:
     def __init__(self, store: AuditStore, index: SessionIndex) -> None:
         self._store, self._index = store, index
 
-    async def record_read(self, caller: Caller, action: str, session_id: UUID | None) -> None:
+    async def record_read(
+        self, caller: Caller, action: ReadAction, session_id: UUID | None
+    ) -> None:
         """The caller may send the first byte once this returns."""
         objects = [] if session_id is None else [("session", session_id)]
         await self._store.append([audit_data(caller, action, *objects, outcome="allowed")])

@@ -11,6 +11,7 @@ from parley_core.auth.principal import service_principal
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_session.application.audit.audit_data import audit_data
 from parley_session.storage.audit.audit_store import NO_LIMITS, AuditStore
+from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
 _RETRY_SECONDS = 5
 
@@ -37,10 +38,13 @@ class LimitsAudit:
             self._changed.clear()
             try:
                 await self._record(store)
+                continue
+            except DATABASE_UNAVAILABLE as error:
+                log.warning("changed limits are not recorded yet: %s", type(error).__name__)
             except Exception as error:
                 log_unexpected_error(log, "record of changed limits", error)
-                self._changed.set()
-                await asyncio.sleep(_RETRY_SECONDS)
+            self._changed.set()
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _record(self, store: AuditStore) -> None:
         caller = Caller(service_principal("session"), f"limits-{uuid4()}")

@@ -42,10 +42,9 @@ class AuditChain:
             return
         self.records += 1
         if record.sequence > self.last_sequence + 1:
-            missing = str(self.last_sequence + 1)
-            if record.sequence > self.last_sequence + 2:
-                missing += f" to {record.sequence - 1}"
-            self._differences.add(f"Record {missing} is missing in {self._place}.")
+            first, last = self.last_sequence + 1, record.sequence - 1
+            missing = f"Record {first} is" if first == last else f"Records {first} to {last} are"
+            self._differences.add(f"{missing} missing in {self._place}.")
         elif record.previous != self.last_hash:
             self._differences.add(
                 f"Record {record.sequence} in {self._place} does not continue record "
