@@ -272,6 +272,8 @@ async def test_an_auditor_pages_and_filters_the_records_of_their_tenant(session:
     assert [each["id"] for each in await records(session, "&user=eve")] == [ids[1]]
     assert await records(session, "&action=session.erased") == []
     moment = found[2]["created_at"]
+    for bound in ("since=0001-01-01T00:00:00Z", "until=9999-12-31T00:00:00Z", f"until={moment}"):
+        assert ids[0] in [each["id"] for each in await records(session, f"&{bound}")]
     assert [each["id"] for each in await records(session, f"&since={moment}")] == ids[2:]
     assert [each["id"] for each in await records(session, f"&until={moment}")] == ids[:2]
 

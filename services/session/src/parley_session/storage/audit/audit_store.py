@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from parley_core.http.pagination import PageParameters
@@ -21,13 +21,13 @@ _LATEST_LIMITS = """
 SELECT data -> 'objects' -> 0 ->> 'id' FROM audit_records
 WHERE action = 'limits.changed' ORDER BY sequence DESC LIMIT 1
 """
+# Without a filter its condition is left out, so that each combination has an index.
 _PAGE = """
 SELECT id, sequence, time, data, hash FROM audit_records
-WHERE tenant = $2 AND ($3::text IS NULL OR person = $3) AND ($4::text IS NULL OR action = $4)
-    AND ($5::timestamptz IS NULL OR time >= $5) AND ($6::timestamptz IS NULL OR time < $6)
-    AND ($7::uuid IS NULL OR id {}) ORDER BY id {} LIMIT $1
+WHERE tenant = $2 AND id > $3 AND id < $4{} ORDER BY id {} LIMIT $1
 """
-_OLDER, _NEWER = _PAGE.format("< $7", "DESC"), _PAGE.format("> $7", "ASC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,12 @@ class AuditStore:
         self, tenant: str, wanted: AuditFilter
     ) -> tuple[Sequence[StoredAuditRecord], bool]:
         """The records of a page in its order, and whether more follow."""
-        rows = await self._pool.fetch(
-            _OLDER if wanted.older else _NEWER,
-            wanted.limit + 1,
-            tenant,
-            wanted.user,
-            wanted.action,
-            wanted.since,
-            wanted.until,
-            wanted.cursor,
-        )
+        filters = {"person": wanted.user, "action": wanted.action}
+        given = {name: value for name, value in filters.items() if value is not None}
+        conditions = (f" AND {name} = ${number}" for number, name in enumerate(given, start=5))
+        statement = _PAGE.format("".join(conditions), "DESC" if wanted.older else "ASC")
+        bounds = _bounds(wanted)
+        rows = await self._pool.fetch(statement, wanted.limit + 1, tenant, *bounds, *given.values())
         found = [
             StoredAuditRecord(
                 row["id"],
@@ -98,3 +94,20 @@ class AuditStore:
 
 def _encoded(records: Sequence[AuditData]) -> list[str]:
     return [encode_data(record).decode() for record in records]
+
+
+def _bounds(wanted: AuditFilter) -> tuple[UUID, UUID]:
+    """The ids between which the records are: those of its times, and its cursor."""
+    lower = _LOWEST if wanted.since is None else UUID(int=_first_id_at(wanted.since).int - 1)
+    upper = _HIGHEST if wanted.until is None else _first_id_at(wanted.until)
+    if wanted.cursor is None:
+        return lower, upper
+    if wanted.older:
+        return lower, min(upper, wanted.cursor)
+    return max(lower, wanted.cursor), upper
+
+
+def _first_id_at(time: datetime) -> UUID:
+    """The lowest id that append_audit_record gives to a record of this time, or of a later one."""
+    microseconds = max(0, (time - _EPOCH) // timedelta(microseconds=1))
+    return UUID(f"{microseconds // 1000:012x}7{microseconds % 1000:03x}8{0:015x}")
