@@ -161,7 +161,7 @@ async def test_a_gateway_reports_what_it_refuses(
     await gateway.get("/v1/models", bearer="bad")
     session.errors["get"] = 404, "session_not_found"
     await gateway.get(f"/v1/sessions/{SESSION_ID}", bearer=token(sub="eve"))
-    await eventually(lambda: len(session.refused) == 3)
+    await eventually(lambda: len(session.refused) == 3, within=30)
     forbidden, unknown, hidden = session.refused
     assert (forbidden["user"], forbidden["code"]) == ("eve", "missing_scope")
     assert (forbidden["route"], forbidden["token_id"]) == ("GET /v1/audit", "t-9")

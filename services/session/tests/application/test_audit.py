@@ -181,6 +181,8 @@ async def test_an_act_whose_record_cannot_be_stored_is_not_done(
             ("/audit/reads", {"action": "messages.searched"}),
         ):
             assert (await session.call("POST", path, body)).status >= 500
+        keys = {"session_ids": [started["id"]]}
+        assert (await session.call("POST", "/keys", keys, who=CLI, issuer="cli")).status >= 500
         await session.submit(started["id"], "turns go on")
     assert await pool.fetchval("SELECT count(*) FROM api_keys") == 0
     assert await pool.fetchval("SELECT wrapped_key FROM sessions WHERE id = $1", started["id"])

@@ -36,11 +36,11 @@ async def test_a_changed_file_of_limits_is_recorded_once(
         expected.append(digest_of(file))
         for _ in range(2):
             async with serve.stoppable(limits_file=str(file)) as session:
-                await eventually(is_recorded)
+                await eventually(is_recorded, within=30)
                 await session.start()
     async with serve.stoppable():
         expected.append("none")
-        await eventually(is_recorded)
+        await eventually(is_recorded, within=30)
     assert await recorded() == expected
 
 

@@ -110,7 +110,9 @@ class RefusedAccessRecorder:
             )
         self._recorded.clear()
         self._left_out.clear()
-        if (unnamed := others + self._dropped) and len(self._queue) < MAX_QUEUED:
+        if len(self._queue) >= MAX_QUEUED:
+            self._drop(others)
+        elif unnamed := others + self._dropped:
             self._dropped = 0
             self._queue.append(RefusedAccess(left_out=unnamed))
 
