@@ -22,7 +22,7 @@ MIN_REPLICAS = 3
 # As the autoscalers of deploy/k8s: of 2,000 streams and 200 turns that a process admits.
 STREAMS_PER_GATEWAY, TURNS_PER_INFERENCE = 800, 100
 # Pool and other connections of a process, as tests/test_deploy.py adds them up.
-SESSION_CONNECTIONS, HISTORY_CONNECTIONS, PROJECTOR_CONNECTIONS = 21, 12, 2
+SESSION_CONNECTIONS, HISTORY_CONNECTIONS, PROJECTOR_CONNECTIONS = 22, 12, 2
 POSTGRES_CONNECTIONS = 200
 # Partitions of the topic; a projector has at least two.
 PARTITIONS = 48

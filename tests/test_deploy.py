@@ -20,7 +20,7 @@ from parley_session.settings import CreateTopicSettings
 from tools.manifests import errors_in, overlays
 
 ROOT = Path(__file__).parents[1]
-SESSION_CONNECTIONS = 5  # Beside the pool: three relays, one that listens, the store monitor.
+SESSION_CONNECTIONS = 6  # Beside the pool: four relays, one that listens, the store monitor.
 HISTORY_CONNECTIONS = 2  # Beside the pool: one that listens for changes, the search indexer.
 PROJECTOR_CONNECTIONS = 2
 # The Postgres of the trial, and what the README asks of others, without ten for people and backups.
@@ -142,11 +142,7 @@ def test_no_projector_has_less_than_one_partition(stack: Stack) -> None:
     assert topic == stack.settings(stack.process("session")).topic
     assert topic.replication > topic.min_isr or topic.replication == 1
     for resource in stack.of("KafkaTopic"):
-        (spec,) = (
-            each
-            for each in (topic.sessions_spec, topic.assistants_spec, topic.api_keys_spec)
-            if each.name == resource["metadata"]["name"]
-        )
+        (spec,) = (each for each in topic.specs if each.name == resource["metadata"]["name"])
         assert resource["spec"] == {
             "partitions": spec.partitions,
             "replicas": spec.replication_factor,

@@ -45,7 +45,6 @@ ROLES = {
     *(
         "api_key_routes",
         "assistant_routes",
-        "revocation_routes",
         "session_routes",
         "submit_message",
         "export",

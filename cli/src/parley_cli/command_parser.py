@@ -12,16 +12,19 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_command(
-    commands: Subparsers, name: str, summary: str, run: str = ""
+    commands: Subparsers, name: str, summary: str, run: str = "", epilog: str | None = None
 ) -> argparse.ArgumentParser:
-    """`run` is a function, as module:name; a command of a group has that of the group."""
+    """`run` is a function, as module:name; a command of a group has that of the group.
+
+    Without an `epilog`, that in EPILOGS.
+    """
     command = commands.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.epilog = EPILOGS[command.prog.removeprefix("parley ")]
+    command.epilog = epilog or EPILOGS[command.prog.removeprefix("parley ")]
     if run:
         command.set_defaults(run=f"parley_cli.{run}")
     return command

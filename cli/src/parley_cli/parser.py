@@ -6,6 +6,7 @@ from pathlib import Path
 
 from parley_cli.command_parser import REPEATABLE, Subparsers, add_command, whole_number_up_to
 from parley_cli.keys.keys_parser import add_keys
+from parley_cli.log.audit.audit_parser import add_audit
 from parley_cli.log.log_parser import add_log
 from parley_cli.stack.dev_tokens import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.stack.up.addresses import MAX_REPLICAS, SERVICES
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_keys(commands)
     _add_api_keys(commands)
     _add_revoke(commands)
+    add_audit(commands)
     _add_export(commands)
     _add_erase_user(commands)
     return parser

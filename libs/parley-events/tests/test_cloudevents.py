@@ -5,8 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from parley_events.api_key import API_KEY_DATA_BY_TYPE
-from parley_events.assistant import ASSISTANT_DATA_BY_TYPE
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_events.cloudevents import (
     MAX_ENCODED_BYTES,
     EventTooLarge,
@@ -77,7 +76,7 @@ def test_an_imported_message_without_the_fields_of_a_reply_encodes_to_itself() -
 
 
 def test_every_golden_file_belongs_to_a_known_type() -> None:
-    assert golden_types() == {*DATA_BY_TYPE, *ASSISTANT_DATA_BY_TYPE, *API_KEY_DATA_BY_TYPE}
+    assert golden_types() == {*ALL_DATA_BY_TYPE}
 
 
 def test_ciphertext_bytes_survive_encoding_and_decoding() -> None:

@@ -9,12 +9,13 @@ from parley_events.cloudevents import UndecodableRecord, decode
 from parley_events.event_decoders import (
     decode_api_key,
     decode_assistant,
+    decode_audit,
     decode_json_event,
     record_from,
 )
 from parley_events.golden import golden, golden_record
 
-SESSIONS, ASSISTANTS, API_KEYS = STREAMS
+SESSIONS, ASSISTANTS, API_KEYS, AUDIT = STREAMS
 
 
 @pytest.mark.parametrize("event_type", SESSIONS.data_by_type)
@@ -41,6 +42,15 @@ def test_assistant_events_decode_to_their_models(event_type: str) -> None:
 def test_api_key_events_decode_to_their_models(event_type: str) -> None:
     event = decode_api_key(golden_record(event_type))
     assert isinstance(event.data, API_KEYS.data_by_type[event_type])
+
+
+@pytest.mark.parametrize("event_type", AUDIT.data_by_type)
+def test_audit_records_decode_to_their_model(event_type: str) -> None:
+    assert isinstance(decode_audit(golden_record(event_type)), AUDIT.data_by_type[event_type])
+
+
+def test_an_audit_record_of_a_later_type_is_tolerated() -> None:
+    assert decode_audit(golden_record("parley.session.session_erased.v1")) is None
 
 
 @pytest.mark.parametrize("event_type", SESSIONS.data_by_type)

@@ -6,7 +6,9 @@ from rich.cells import cell_len
 
 from parley_cli.log.tail.formatting import as_lines
 from parley_cli.log.tail.log_record import LogRecord
+from parley_events.audit import AuditRecorded
 from parley_events.cloudevents import Record
+from parley_events.golden import golden_record
 
 
 def logged(record: Record, offset: int = 1) -> LogRecord:
@@ -39,3 +41,9 @@ def test_an_undecodable_record_fits_the_columns() -> None:
     [line] = as_lines(logged(Record(b"who knows " * 30, [], b"\xff")), columns=80)
     assert cell_len(line) <= 80
     assert line.endswith(" 11:1")
+
+
+def test_a_record_of_the_audit_trail_is_shown_with_its_action_and_what_it_concerns() -> None:
+    [line] = as_lines(logged(golden_record(AuditRecorded.TYPE)))
+    for part in ("session.erased", "acme/staff:ada", "done", "192.0.2.7", "session 0199c0de-"):
+        assert part in line

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from parley_events.api_key import RevocationKind
+from parley_events.audit import AuditOutcome
 
 TurnStatus = Literal["running", "completed", "failed", "cancelled"]
 FinishReason = Literal["stop", "length", "content_filter", "refusal"]
@@ -172,6 +173,36 @@ class Revocation(Shape):
     revoked_by: str
     revoked_at: Time
     expires_at: Time
+
+
+class AuditRecordObject(Shape):
+    kind: str
+    id: str
+
+
+class AuditRecord(Shape):
+    """One act in the audit trail: a change that was done, a read that was allowed, or a refusal.
+
+    `left_out` is the number of like refusals without a record of their own. `hash` is the one by
+    which the next record of the installation refers to this one.
+    """
+
+    object: Literal["audit_record"] = "audit_record"
+    id: UUID
+    sequence: int
+    created_at: Time
+    action: str
+    outcome: AuditOutcome
+    code: str | None = None
+    user: str | None
+    system: bool = False
+    objects: list[AuditRecordObject]
+    request_id: str | None
+    client_address: str | None
+    api_key_id: str | None
+    token_id: str | None
+    left_out: int | None = Field(default=None, exclude_if=_absent)
+    hash: str
 
 
 class Page(Shape, Generic[Item]):

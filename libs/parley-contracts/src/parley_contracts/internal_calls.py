@@ -49,6 +49,9 @@ SESSION_CALLS: Mapping[str, Set[str]] = {
     "POST /token-revocations": _GATEWAY,
     "GET /revocations": _GATEWAY,
     "GET /all-revocations": _GATEWAY,
+    "GET /audit": _GATEWAY,
+    "POST /audit/reads": _GATEWAY,
+    "POST /audit/refusals": _GATEWAY,
 }
 INFERENCE_CALLS: Mapping[str, Set[str]] = {
     "POST /turns/{turn_id:uuid}/stream": _GATEWAY,

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from parley_events.api_key import API_KEY_DATA_BY_TYPE, ApiKeyEvent
 from parley_events.assistant import ASSISTANT_DATA_BY_TYPE, AssistantEvent
+from parley_events.audit import AuditRecorded
 from parley_events.cloudevents import Record, UndecodableRecord, decode, invalid_fields
 from parley_events.session import Event
 from parley_events.values import Value
@@ -33,6 +34,18 @@ def decode_api_key(record: Record) -> ApiKeyEvent:
     event = decode(record)
     data = _data_of(event, record, API_KEY_DATA_BY_TYPE)
     return ApiKeyEvent(event.id, event.session_id, event.sequence, event.time, data)
+
+
+def decode_audit(record: Record) -> AuditRecorded | None:
+    """Return the data of a record of the `audit` stream; None for an unknown type.
+
+    Raises UndecodableRecord.
+    """
+    event = decode(record)
+    if event.type != AuditRecorded.TYPE:
+        return None
+    data: AuditRecorded = _data_of(event, record, {AuditRecorded.TYPE: AuditRecorded})
+    return data
 
 
 def _data_of(event: Event, record: Record, data_by_type: Mapping[str, type[Value]]) -> Any:

@@ -50,5 +50,13 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = {
     "instructions": "System prompt of the assistant.",
     "kind": "What is revoked: one token, or all of a user or tenant.",
     "target": "The token's `jti`, the user, or the tenant.",
+    "action": "What was done or refused, such as `session.erased`.",
+    "outcome": "`done` of a change, `allowed` of a read, `refused`.",
+    "objects": "What the act concerns: pairs of a kind, such as `session`, and an ID.",
+    "client_address": "Address of the client, as the gateway determines it.",
+    "api_key_id": "ID of the API key that authenticated the request.",
+    "token_id": "`jti` of the token that authenticated the request.",
+    "left_out": "Number of like refusals that have no record of their own.",
+    "previous": "Hash of the previous record of the chain; 64 zeros in the first one.",
     "default": "Whether sessions without an assistant get this one.",
 }

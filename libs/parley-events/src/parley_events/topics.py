@@ -12,6 +12,9 @@ ASSISTANTS_PARTITIONS = 1
 API_KEYS_TOPIC = "parley.api-keys.v1"
 # Low volume.
 API_KEYS_PARTITIONS = 1
+AUDIT_TOPIC = "parley.audit.v1"
+# One chain, whose records are in order.
+AUDIT_PARTITIONS = 1
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Fits a batch with a single record of 768 KiB and its overhead."""

@@ -53,7 +53,7 @@ class FakeSessionService(FakeService):
     issuers = frozenset({"gateway", "inference", "history"})
     unrecorded = frozenset(
         {"versions", "heartbeat", "cancelled-turns", "authenticate"}
-        | {"revocations", "all-revocations"}
+        | {"revocations", "all-revocations", "reads", "refusals"}
     )
 
     def __init__(self) -> None:
@@ -75,6 +75,9 @@ class FakeSessionService(FakeService):
         """That of the last heartbeat."""
         self.limits: list[dict[str, Any]] = []
         """Those of session in which the caller stands somewhere."""
+        self.recorded_reads: list[Call] = []
+        self.refused: list[dict[str, Any]] = []
+        """Refused access that gateways reported."""
         self.stops: list[dict[str, str]] = []
         self.stuck_heartbeats: set[int] = set()
         """Heartbeats that are never answered, counted from 1."""
@@ -168,6 +171,14 @@ class FakeSessionService(FakeService):
                 return web.json_response(
                     {"tokens": page, "next": str(uuid4()) if is_first else None}
                 )
+            case "GET", "audit":
+                return web.json_response({"object": "list", "data": []})
+            case "POST", "audit", "reads":
+                self.recorded_reads.append(call)
+                return web.json_response({})
+            case "POST", "audit", "refusals":
+                self.refused += call.body["refused"]
+                return web.json_response({})
             case ("POST", "completions", "admission") | ("DELETE", "completions", "admission", _):
                 return web.json_response({})
             case "GET", "limits":

@@ -16,6 +16,7 @@ from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.tracing.request_spans import EntrySpans
 from parley_gateway.api.openapi import install_openapi
+from parley_gateway.audit.refused_access import RefusedAccessRecorder
 from parley_gateway.auth.api_key_verifier import ApiKeyVerifier
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.bad_token_limit import BadTokenLimit
@@ -70,6 +71,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     limits = gateway_limits(settings.limits_file, settings.redis_url, monitor)
     revocations = RevocationList()
     addresses = ClientAddresses(settings.trusted_proxies)
+    refused = RefusedAccessRecorder(addresses.address_of, monitor.registry)
     streams = StreamLimiter(
         settings.max_streams,
         settings.max_person_share,
@@ -135,8 +137,10 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             async with background_tasks(
                 _start(verification, revoked, monitor.state),
                 *(each.run() for each in (reloader, revoked, limits)),
+                refused.run(upstreams.session),
             ):
                 yield
+            await refused.send(upstreams.session)
 
     api = FastAPI(
         title="Parley",
@@ -160,6 +164,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         pseudonym_of=settings.signing_key.pseudonym_of,
         begin_span=EntrySpans(settings.trusted_proxies),
         client_address=addresses.address_of,
+        on_response=refused.observe,
     )
     install_error_handlers(api)
     install_request_error_handlers(api)

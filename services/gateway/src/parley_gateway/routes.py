@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from parley_core.process.process_monitor import ProcessMonitor
+from parley_gateway.api.administration_routes import administration_routes
 from parley_gateway.api.api_key_routes import api_key_routes
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
@@ -15,9 +16,9 @@ from parley_gateway.api.history_routes import history_routes, read_history_route
 from parley_gateway.api.limit_routes import limit_routes
 from parley_gateway.api.page_routes import client_config_routes, page_routes
 from parley_gateway.api.reference_routes import reference_routes
-from parley_gateway.api.revocation_routes import revocation_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
+from parley_gateway.audit.recorded_reads import RecordedReads
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.auth.stream_tickets import StreamTickets
@@ -61,6 +62,7 @@ def gateway_routes(
     tickets = StreamTickets(settings.signing_key, settings.service_keys)
     files = PageFiles(settings.page_path)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
+    reads = RecordedReads(forwarder, upstreams.session)
     relays = TurnEventRelays(upstreams, tickets, settings.stream, metrics.relay)
     opener = TurnOpener(forwarder, upstreams, relays)
     models = ModelDirectory(forwarder, upstreams.inference)
@@ -95,15 +97,17 @@ def gateway_routes(
                 upstreams.history,
                 versions,
                 streams,
+                reads,
                 idle_timeout_seconds=settings.stream.idle_timeout_seconds,
             ),
+            reads,
         ),
         chat_completion_routes(authenticator, chat_completions),
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         api_key_routes(authenticator, forwarder, upstreams),
         limit_routes(authenticator, forwarder, upstreams.session, limits.requests),
-        revocation_routes(authenticator, forwarder, upstreams),
+        administration_routes(authenticator, forwarder, upstreams),
         health_routes(monitor.state),
         client_config_routes(files, lambda: verification.issuers),
     )

@@ -28,8 +28,14 @@ from parley_session.operations.backup.archive import BackupError
 from parley_session.operations.log.reconcile import reconcile
 from parley_session.operations.log.restore import restore_log
 from parley_session.operations.log.verify import verify_log
+from parley_session.operations.log.verify_audit import verify_audit
 from parley_session.operations.master_keys import command as master_keys
-from parley_session.relay.outbox_sql import API_KEYS_OUTBOX, ASSISTANTS_OUTBOX, SESSIONS_OUTBOX
+from parley_session.relay.outbox_sql import (
+    API_KEYS_OUTBOX,
+    ASSISTANTS_OUTBOX,
+    AUDIT_OUTBOX,
+    SESSIONS_OUTBOX,
+)
 from parley_session.settings import (
     CreateTopicSettings,
     LogCommandSettings,
@@ -87,6 +93,8 @@ def _run(arguments: argparse.Namespace) -> int:
             asyncio.run(_create_topics(load(CreateTopicSettings)))
         case "verify-log":
             return asyncio.run(verify_log(_load_log_settings()))
+        case "verify-audit":
+            return asyncio.run(verify_audit(_load_log_settings()))
         case "restore-log":
             return asyncio.run(_restore_log(_load_log_settings()))
         case "reconcile":
@@ -117,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("create-topic", help="create the Kafka topics, or check them, and exit")
     commands.add_parser("serve", help="serve the internal API and relay the outbox to Kafka")
     commands.add_parser("verify-log", help="compare the event store with the log and exit")
+    commands.add_parser(
+        "verify-audit", help="check the chain of the audit trail in store and log and exit"
+    )
     commands.add_parser("restore-log", help="republish events missing from the log and exit")
     reconcile_parser = commands.add_parser(
         "reconcile", help="import events that exist only in the log (run before serving) and exit"
@@ -160,7 +171,7 @@ async def _require_migrated(connection: Connection) -> None:
 
 async def _create_topics(settings: CreateTopicSettings) -> None:
     topic = settings.topic
-    for spec in (topic.sessions_spec, topic.assistants_spec, topic.api_keys_spec):
+    for spec in topic.specs:
         await ensure_topic(settings.kafka.brokers, spec)
         print(f"{spec.name} is ready; partitions: {spec.partitions}")
 
@@ -171,6 +182,7 @@ async def _restore_log(settings: LogCommandSettings) -> int:
         (topic.sessions_spec, new_relay(settings, topic.sessions, SESSIONS_OUTBOX)),
         (topic.assistants_spec, new_relay(settings, topic.assistants, ASSISTANTS_OUTBOX)),
         (topic.api_keys_spec, new_relay(settings, topic.api_keys, API_KEYS_OUTBOX)),
+        (topic.audit_spec, new_relay(settings, topic.audit, AUDIT_OUTBOX)),
     ]
     return await restore_log(settings, topics)
 

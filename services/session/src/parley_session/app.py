@@ -18,6 +18,7 @@ from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_session.api.api_key_routes import api_key_routes
 from parley_session.api.assistant_routes import assistant_routes
+from parley_session.api.audit_routes import audit_routes
 from parley_session.api.errors import install_domain_error_handlers, install_key_error_handlers
 from parley_session.api.key_routes import key_routes
 from parley_session.api.message_routes import message_routes
@@ -26,6 +27,7 @@ from parley_session.api.session_routes import session_routes
 from parley_session.api.turn_limit_routes import limit_routes
 from parley_session.api.turn_routes import turn_routes
 from parley_session.api.version_routes import version_routes
+from parley_session.application.audit.limits_audit import LimitsAudit
 from parley_session.application.model_prices import read_model_prices
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
@@ -56,6 +58,7 @@ def create_app(settings: SessionSettings) -> Starlette:
     policies = read_retention_policies(settings.retention_policy_path)
     limit_rules = read_limit_rules(settings.limits_file)
     prices = read_model_prices(settings.models_path, limit_rules)
+    limits_audit = LimitsAudit(settings.limits_file)
     load_vocabulary(settings.default_model)
     keyring = Keyring(settings.master_key, KeyServiceMonitor(monitor))
 
@@ -67,6 +70,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         policies.replace(fresh_policies)
         prices.replace(fresh_prices)
         limit_rules.replace(fresh_limit_rules)
+        limits_audit.loaded(fresh.limits_file)
         settings.service_keys.replace(fresh.service_keys)
         settings.kafka.reload_certificates()
 
@@ -84,7 +88,9 @@ def create_app(settings: SessionSettings) -> Starlette:
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
             reloader = SettingsReloader(settings, apply, monitor.registry)
-            async with background_tasks(*services.background, reloader.run()):
+            async with background_tasks(
+                *services.background, reloader.run(), limits_audit.run(services.audit_store)
+            ):
                 monitor.state.mark_started()
                 yield
 
@@ -121,9 +127,10 @@ def routes(services: Services) -> Sequence[Route]:
         ),
         *limit_routes(services.limits),
         *version_routes(services.index),
-        *key_routes(services.store, services.search_keys),
+        *key_routes(services.store, services.search_keys, services.audit),
         *api_key_routes(services.api_keys),
         *revocation_routes(services.revocations, services.api_keys),
+        *audit_routes(services.audit),
         *assistant_routes(services.catalogue, services.administration, services.lifetimes),
         *session_routes(
             services.sessions,

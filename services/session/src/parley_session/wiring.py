@@ -15,6 +15,7 @@ from parley_session.application.assistants.administration import (
     AssistantAdministration,
 )
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
+from parley_session.application.audit.audit_trail import AuditTrail
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.model_prices import ModelPrices
 from parley_session.application.retention import RETENTION_LIMITS, Retention
@@ -51,6 +52,7 @@ from parley_session.metrics import Metrics
 from parley_session.relay.outbox_sql import (
     API_KEYS_OUTBOX,
     ASSISTANTS_OUTBOX,
+    AUDIT_OUTBOX,
     SESSIONS_OUTBOX,
     OutboxTable,
 )
@@ -59,6 +61,7 @@ from parley_session.relay.store_monitor import MEASURE_INTERVAL_SECONDS, StoreMo
 from parley_session.settings import LogCommandSettings, SessionSettings
 from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
+from parley_session.storage.audit.audit_store import AuditStore
 from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.api_key_store import ApiKeyStore
@@ -95,6 +98,8 @@ class Services:
     revocations: Revocations
     lifetimes: SessionLifetimes
     limits: TurnLimits
+    audit_store: AuditStore
+    audit: AuditTrail
     background: Sequence[Coroutine[Any, Any, None]]
 
 
@@ -144,15 +149,17 @@ def _compose(
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
     assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
     api_keys_relay = new_relay(settings, settings.topic.api_keys, API_KEYS_OUTBOX, kafka)
+    audit_relay = new_relay(settings, settings.topic.audit, AUDIT_OUTBOX, kafka)
+    relays = [relay, assistants_relay, api_keys_relay, audit_relay]
     store_monitor = StoreMonitor(
         settings.database.url,
-        [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX, API_KEYS_OUTBOX],
+        [each.table for each in relays],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
     metrics = Metrics(
         monitor.registry,
-        [relay, assistants_relay, api_keys_relay],
+        relays,
         store_monitor,
         keyring,
     )
@@ -165,15 +172,22 @@ def _compose(
         keyring,
         max_cache_bytes=settings.session_cache_max_bytes,
         on_appended=on_session_appended,
+        on_audited=audit_relay.wake,
         observe_append=metrics.observe_append,
         publish_version=versions.publish,
         usage_counted=lambda: limits.usage_counted,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
+    audit_store = AuditStore(pool, audit_relay.wake)
 
     def on_assistant_appended() -> None:
         catalogue.clear_cache()
         assistants_relay.wake()
+        audit_relay.wake()
+
+    def on_api_key_appended() -> None:
+        api_keys_relay.wake()
+        audit_relay.wake()
 
     admission = TurnAdmission(
         TurnLoadReader(pool, settings.turn.lease_seconds),
@@ -190,6 +204,7 @@ def _compose(
         executor,
         sessions,
         catalogue,
+        audit_store,
         installation_key=installation_key,
         temporary_hours=settings.temporary_session_hours,
         clock=utc_now,
@@ -246,16 +261,16 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
-        api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
+        api_keys=ApiKeys(ApiKeyStore(pool, on_api_key_appended), installation_key, utc_now),
         revocations=Revocations(
-            RevocationStore(pool, api_keys_relay.wake), installation_key, utc_now
+            RevocationStore(pool, on_api_key_appended), installation_key, utc_now
         ),
         lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
         limits=limits,
+        audit_store=audit_store,
+        audit=AuditTrail(audit_store, index),
         background=[
-            relay.run(),
-            assistants_relay.run(),
-            api_keys_relay.run(),
+            *(each.run() for each in relays),
             store_monitor.run(),
             sweeper.run(),
             cancel_notices.run(),

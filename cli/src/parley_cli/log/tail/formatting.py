@@ -17,7 +17,10 @@ UnsealedFields = Mapping[str, Any]
 
 DEFAULT_TENANT = "default"
 SHORT_SESSION = 8
-DETAIL_FIELDS = ("assistant_id", "model", "finish_reason", "code")
+DETAIL_FIELDS = (
+    *("outcome", "client_address"),
+    *("assistant_id", "model", "finish_reason", "code"),
+)
 
 
 def as_json(record: LogRecord, unsealed: UnsealedFields | None = None) -> str:
@@ -64,7 +67,8 @@ def as_lines(
         time,
         session[:SHORT_SESSION] if fits else session,
         f"{event.sequence:>4}",
-        f"{_short_type(event):<18}",
+        # Of the audit trail, which has one type, the action.
+        f"{data.get('action') or _short_type(event):<18}",
     ]
     actor = _format_actor(data.get("actor"))
     details = [*_details(data)]
@@ -135,6 +139,11 @@ def _details(data: Mapping[str, Any]) -> Iterator[str]:
     for name in DETAIL_FIELDS:
         if isinstance(value := data.get(name), str):
             yield value
+    for each in data.get("objects") or ():
+        if isinstance(each, dict):
+            yield f"{each.get('kind')} {each.get('id')}"
+    if isinstance(left_out := data.get("left_out"), int):
+        yield f"{left_out} more"
     if isinstance(usage := data.get("usage"), dict):
         approximately = "~" if usage.get("estimated") else ""
         tokens = f"{usage.get('prompt_tokens')}+{usage.get('completion_tokens')} tokens"

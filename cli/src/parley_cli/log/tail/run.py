@@ -17,11 +17,27 @@ from parley_events.topics import SESSIONS_TOPIC
 
 def run_tail(locations: StackLocations, options: argparse.Namespace) -> int:
     """Raises CommandError."""
-    keys = None
-    if options.content:
-        keys = _key_source(locations)
+    keys = _key_source(locations) if options.content else None
+    return print_log(locations, SESSIONS_TOPIC, _filters(options), options, keys)
+
+
+def print_log(
+    locations: StackLocations,
+    topic: str,
+    filters: FilterOptions,
+    options: argparse.Namespace,
+    keys: KeySource | None = None,
+) -> int:
+    """Print records of a topic as the limit, follow and json of the options ask for.
+
+    Raises CommandError.
+    """
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    tail_options = TailOptions(
+        filters, limit=options.limit, follow=options.follow, as_json=options.json, columns=columns
+    )
     try:
-        asyncio.run(tail(locations.brokers(), SESSIONS_TOPIC, _tail_options(options), keys))
+        asyncio.run(tail(locations.brokers(), topic, tail_options, keys))
     except LogError as error:
         raise CommandError(str(error)) from error
     except BrokenPipeError:
@@ -34,19 +50,15 @@ def _key_source(locations: StackLocations) -> KeySource:
     return KeySource(locations.session_url(), locations.signing_key())
 
 
-def _tail_options(options: argparse.Namespace) -> TailOptions:
+def _filters(options: argparse.Namespace) -> FilterOptions:
     owner = None
     if options.user or options.tenant:
         owner = Owner(options.tenant or DEFAULT_TENANT, options.user)
-    filters = FilterOptions(
+    return FilterOptions(
         types=frozenset().union(*options.type),
         sessions=frozenset(options.session),
         owner=owner,
         since=options.since,
         until=options.until,
         starts=dict(options.starts),
-    )
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return TailOptions(
-        filters, limit=options.limit, follow=options.follow, as_json=options.json, columns=columns
     )

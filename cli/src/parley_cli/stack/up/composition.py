@@ -41,6 +41,8 @@ from parley_events.topics import (
     API_KEYS_TOPIC,
     ASSISTANTS_PARTITIONS,
     ASSISTANTS_TOPIC,
+    AUDIT_PARTITIONS,
+    AUDIT_TOPIC,
     SESSIONS_TOPIC,
     TopicSpec,
 )
@@ -195,6 +197,7 @@ async def _create_topics(settings: UpSettings, engines: EngineSelection) -> None
                     TopicSpec(SESSIONS_TOPIC, settings.topic_partitions, *replication),
                     TopicSpec(ASSISTANTS_TOPIC, ASSISTANTS_PARTITIONS, *replication),
                     TopicSpec(API_KEYS_TOPIC, API_KEYS_PARTITIONS, *replication),
+                    TopicSpec(AUDIT_TOPIC, AUDIT_PARTITIONS, *replication),
                 )
             )
         )

@@ -44,10 +44,13 @@ class RequestObserver:
         quiet_routes: frozenset[str] = frozenset(),
         begin_span: BeginSpan = internal_span,
         client_address: Callable[[Scope], str | None] = lambda _: None,
+        on_response: Callable[[Scope, int], None] = lambda _, __: None,
     ) -> None:
+        """`on_response` is called with the scope and the status of each response."""
         self._app, self._metrics, self._pseudonym_of = app, metrics, pseudonym_of
         self._quiet_routes = quiet_routes | _PROBES
         self._begin_span, self._client_address = begin_span, client_address
+        self._on_response = on_response
         self._templates: dict[Any, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +64,8 @@ class RequestObserver:
         offered = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = offered if _SANE_REQUEST_ID.fullmatch(offered) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        begin_request(request_id)
+        client_address = self._client_address(scope)
+        begin_request(request_id, client_address)
         started_at, status, sent, is_stream = perf_counter(), CLIENT_CLOSED, 0, False
 
         async def observed_send(message: Message) -> None:
@@ -85,6 +89,7 @@ class RequestObserver:
             seconds = perf_counter() - started_at
             route = self._route_of(scope)
             code = scope["state"].get("error_code")
+            self._on_response(scope, status)
             self._metrics.observe_request(scope["method"], route, status, code, seconds)
             finish_request_span(
                 span,
@@ -103,7 +108,7 @@ class RequestObserver:
                     "seconds": round(seconds, 4),
                     "bytes": sent,
                     "kind": "stream" if is_stream else "response",
-                    "client": self._client_address(scope),
+                    "client": client_address,
                     **self._ids_in(scope),
                 }
                 log_request(fields)

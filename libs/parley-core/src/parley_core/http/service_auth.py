@@ -10,6 +10,7 @@ from starlette.routing import Route
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal_token import InvalidPrincipal
 from parley_core.auth.principal_token_cache import PrincipalVerifier
+from parley_core.auth.request_origin import origin_of
 from parley_core.auth.service_keys import ServiceKeys
 from parley_core.http.errors import Forbidden, Unauthenticated
 
@@ -72,7 +73,12 @@ class ServiceAuthenticator:
 
 def caller_of(request: Request) -> Caller:
     """The caller of a request to an authenticated route."""
-    return Caller(request.scope["state"]["principal"], request_id(request))
+    return Caller(request.scope["state"]["principal"], request_id(request), *origin_of(request))
+
+
+def calling_service(request: Request) -> str:
+    """The service whose key has signed a request to an authenticated route."""
+    return str(request.scope["state"]["calling_service"])
 
 
 def request_id(request: Request) -> str:

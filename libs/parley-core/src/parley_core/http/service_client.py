@@ -19,6 +19,7 @@ from parley_core.auth.principal_token_cache import (
     PseudonymOf,
     received_pseudonym,
 )
+from parley_core.auth.request_origin import origin_headers
 from parley_core.auth.service_keys import SigningKey
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.http.service_auth import SERVICE_NOT_ALLOWED
@@ -256,6 +257,7 @@ class ServiceClient:
         headers = {
             **(extra or {}),
             **trace_headers(),
+            **origin_headers(principal),
             "authorization": f"Bearer {token}",
             REQUEST_ID: request_id,
         }

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 
 from parley_events.api_key import API_KEY_DATA_BY_TYPE
 from parley_events.assistant import ASSISTANT_DATA_BY_TYPE
+from parley_events.audit import AUDIT_DATA_BY_TYPE
 from parley_events.session import DATA_BY_TYPE
-from parley_events.topics import API_KEYS_TOPIC, ASSISTANTS_TOPIC, SESSIONS_TOPIC
+from parley_events.topics import (
+    API_KEYS_TOPIC,
+    ASSISTANTS_TOPIC,
+    AUDIT_TOPIC,
+    SESSIONS_TOPIC,
+)
 from parley_events.values import Value
 
 DataByType = Mapping[str, type[Value]]
@@ -55,6 +61,16 @@ STREAMS = (
         "The session service publishes which API keys people create and revoke, and which tokens "
         "administrators revoke.",
         API_KEY_DATA_BY_TYPE,
+    ),
+    Stream(
+        "audit",
+        AUDIT_TOPIC,
+        "Audit trail",
+        "Who did what, and who was refused it: ids and no content, unsealed. One stream, which is "
+        "a hash chain.",
+        "publishAuditRecords",
+        "The session service publishes the records of the audit trail.",
+        AUDIT_DATA_BY_TYPE,
     ),
 )
 

@@ -13,6 +13,8 @@ from parley_contracts.api_models import (
     ApiKey,
     ApiKeyDeleted,
     Assistant,
+    AuditRecord,
+    AuditRecordObject,
     CreatedApiKey,
     Message,
     Revocation,
@@ -27,6 +29,7 @@ from parley_gateway.schemas.responses import (
     ApiKeyList,
     AssistantList,
     AssistantSwitch,
+    AuditPage,
     Cost,
     ErrorResponse,
     HistoryImport,
@@ -192,6 +195,26 @@ REVOCATION = Revocation(
     expires_at=_TIME + timedelta(seconds=MAX_TOKEN_LIFETIME_SECONDS),
 )
 REVOCATION_PAGE = RevocationPage(data=[REVOCATION], first_id=REVOCATION.id, last_id=REVOCATION.id)
+AUDIT_PAGE = AuditPage(
+    data=[
+        AuditRecord(
+            id=_SESSION_ID,
+            sequence=4_211,
+            created_at=_TIME,
+            action="session.erased",
+            outcome="done",
+            user="staff:ada",
+            objects=[AuditRecordObject(kind="session", id=str(_SESSION_ID))],
+            request_id="req-1",
+            client_address="192.0.2.7",
+            api_key_id=None,
+            token_id="t-1",  # noqa: S106 - the id of a token
+            hash="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        )
+    ],
+    first_id=_SESSION_ID,
+    last_id=_SESSION_ID,
+)
 MODEL_LIST = ModelList(data=[MODEL])
 CHAT_COMPLETION = to_completion(TURN, "parley-demo")
 TURN_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from parley_core.auth.caller import Caller
 from parley_gateway.api import examples
 from parley_gateway.api.responses import COMMAND, EXPORT, HISTORY, SESSION, responses
+from parley_gateway.audit.recorded_reads import RecordedReads
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
@@ -110,6 +111,7 @@ def history_routes(
     forwarder: Forwarder,
     upstreams: Upstreams,
     exporter: Exporter,
+    reads: RecordedReads,
 ) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["chat"])
     CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
@@ -166,6 +168,7 @@ def history_routes(
         response = await forwarder.call(
             upstreams.history, "POST", "/search", caller, body=body.to_json()
         )
+        await reads.record(caller, "messages.searched")
         return passthrough_response(response)
 
     @router.get(

@@ -10,9 +10,11 @@ import aiohttp
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_contracts.session_api.audit_bodies import ReadAction
 from parley_core.auth.caller import Caller
 from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_core.http.service_client import ServiceClient
+from parley_gateway.audit.recorded_reads import RecordedReads
 from parley_gateway.history.version_lookup import VersionLookup
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.stream_limiter import StreamLimiter
@@ -32,33 +34,39 @@ class Exporter:
         history: ServiceClient,
         versions: VersionLookup,
         streams: StreamLimiter,
+        reads: RecordedReads,
         *,
         idle_timeout_seconds: float,
     ) -> None:
         self._history, self._versions, self._streams = history, versions, streams
+        self._reads = reads
         self._idle_timeout_seconds = idle_timeout_seconds
 
     def export_all(self, caller: Caller, format: Format) -> Response:
-        return self._response(f"/export?format={format}", caller, format, "parley")
+        return self._response(f"/export?format={format}", caller, format, None)
 
     async def export_session(self, session_id: UUID, caller: Caller, format: Format) -> Response:
         # Clients store the file: one without the latest write would mislead.
         version = await self._versions.current(session_id)
         path = f"/sessions/{session_id}/export?format={format}&min_version={version}"
-        return self._response(path, caller, format, f"parley-{session_id}")
+        return self._response(path, caller, format, session_id)
 
-    def _response(self, path: str, caller: Caller, format: Format, name: str) -> Response:
-        return ASGIResponse(partial(self._send, path, caller, _headers(format, name)))
+    def _response(
+        self, path: str, caller: Caller, format: Format, session_id: UUID | None
+    ) -> Response:
+        return ASGIResponse(partial(self._send, path, caller, format, session_id))
 
     async def _send(
         self,
         path: str,
         caller: Caller,
-        headers: list[tuple[bytes, bytes]],
+        format: Format,
+        session_id: UUID | None,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
+        headers = _headers(format, "parley" if session_id is None else f"parley-{session_id}")
         async with (
             self._streams.slot(caller.principal, "export") as stop,
             self._history.stream(
@@ -69,6 +77,8 @@ class Exporter:
                 idle_timeout=self._idle_timeout_seconds,
             ) as upstream,
         ):
+            # History has agreed: the export of another person's session is a refusal.
+            await self._reads.record(caller, _action(session_id), session_id)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if scope["method"] == "HEAD":
                 await send(_END)
@@ -90,6 +100,10 @@ async def _relay(upstream: aiohttp.StreamReader, send: Send) -> bool:
         log.warning("export interrupted: %s", type(error).__name__)
         return False
     return True
+
+
+def _action(session_id: UUID | None) -> ReadAction:
+    return "sessions.exported" if session_id is None else "session.exported"
 
 
 def _headers(format: Format, name: str) -> list[tuple[bytes, bytes]]:

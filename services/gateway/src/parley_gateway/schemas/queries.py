@@ -90,6 +90,19 @@ class RevocationsQuery(QueryModel):
     after: Id | None = Field(None, description="The last revocation of the previous page.")
 
 
+class AuditQuery(ListQuery):
+    after: Id | None = Field(None, description=f"The last record of the previous page. {_ONE}")
+    before: Id | None = Field(None, description=f"The first record of the next page. {_ONE}")
+    user: Annotated[Name, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
+        None, description="The user who did it, or was refused it."
+    )
+    action: (
+        Annotated[Name, Field(max_length=MAX_NAME_LENGTH, examples=["session.erased"])] | None
+    ) = Field(None, description="An action, such as `session.erased` or `access.refused`.")
+    since: Instant | None = None
+    until: Instant | None = Field(None, description="Records of this time are not included.")
+
+
 class ExportQuery(QueryModel):
     format: Literal["json", "markdown"] = "json"
 

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 from parley_contracts.api_models import (
     ApiKey,
     Assistant,
+    AuditRecord,
     ErrorShape,
     Message,
     Page,
@@ -182,6 +183,12 @@ class ApiKeyList(Page[ApiKey]):
 
 class RevocationPage(Page[Revocation]):
     data: list[Revocation]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class AuditPage(Page[AuditRecord]):
+    data: list[AuditRecord]
     first_id: UUID | None = None
     last_id: UUID | None = None
 

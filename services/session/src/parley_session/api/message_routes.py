@@ -16,9 +16,9 @@ from parley_contracts.session_api.turns import (
 )
 from parley_core.http.service_auth import caller_of
 from parley_core.runtime.offload import run_in_thread_if_large
-from parley_session.api.record_decoder import decode_records
 from parley_session.api.request_parsing import (
     decode_body,
+    decode_records,
     idempotent_request_of,
     usage_and_price,
 )

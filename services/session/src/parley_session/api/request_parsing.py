@@ -1,16 +1,19 @@
 """Decodes request bodies strictly: an unknown field or a bad value is a 400 that names it."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
+from parley_contracts.session_api.imports import BadRecord, ImportedMessage
 from parley_contracts.session_api.requests import BilledRequest
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
 from parley_events.values import Price, Usage
 from parley_session.application.idempotency import IdempotentRequest, idempotent_request
+from parley_session.application.sessions.imported_records import GivenRecord
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -18,6 +21,7 @@ DECODE_ERRORS = (ValueError, RecursionError)
 """Errors of msgspec for a body that it does not decode; the latter for one nested too deeply."""
 
 _MAX_PARAM_LENGTH = 256
+_decode_record = msgspec.json.Decoder(ImportedMessage).decode
 
 
 async def decode_body(request: Request, body_type: type[Body]) -> Body:
@@ -66,6 +70,20 @@ def usage_and_price(body: BilledRequest) -> dict[str, Any]:
     usage: Usage | None = body.usage.to_usage() if body.usage else None
     price: Price | None = body.price.to_price() if body.price else None
     return {"usage": usage, "price": price}
+
+
+def decode_records(raw: Sequence[msgspec.Raw]) -> list[GivenRecord]:
+    """Decodes those of an import one by one, so that a bad one does not hide the others."""
+    return [_record(index, each) for index, each in enumerate(raw)]
+
+
+def _record(index: int, raw: msgspec.Raw) -> GivenRecord:
+    try:
+        return _decode_record(raw)
+    except DECODE_ERRORS as error:
+        message, field = describe(error)
+        param = ".".join(filter(None, ("messages", str(index), field)))
+        return BadRecord(index, param, "invalid_request", message)
 
 
 def _message(error: str) -> str:

@@ -19,6 +19,7 @@ from parley_core.http.errors import (
     InvalidRequest,
 )
 from parley_events.uuid7 import uuid7_after
+from parley_session.application.audit.audit_data import audit_data
 from parley_session.application.command_executor import Clock, command_metadata_for
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.domain.api_key_state import (
@@ -69,6 +70,7 @@ class ApiKeys:
             caller.principal,
             definition,
             hashlib.sha256(secret).digest(),
+            audit_data(caller, "api_key.created", ("api_key", key_id)),
             max_keys=MAX_API_KEYS_PER_PERSON,
         )
         created = await self._store.find(key_id)
@@ -95,14 +97,22 @@ class ApiKeys:
         owner = (caller.principal.tenant, caller.principal.user)
         if key is None or key.revoked or (key.tenant, key.owner) != owner:
             raise ApiKeyNotFound
-        await self._store.revoke(revoked_event(key, command_metadata_for(caller, self._clock())))
+        event = revoked_event(key, command_metadata_for(caller, self._clock()))
+        await self._store.revoke(event, audit_data(caller, "api_key.revoked", ("api_key", key_id)))
 
     async def revoke_all_of(self, person: Principal, caller: Caller) -> int:
         """Revoke the person's keys and delete their names, in Parley's name; return how many."""
         keys = await self._store.keys_of(person)
         for key in keys:
             metadata = command_metadata_for(caller, self._clock(), as_system=True)
-            await self._store.revoke(revoked_event(key, metadata))
+            audited = audit_data(
+                caller,
+                "api_key.revoked",
+                ("api_key", key.id),
+                tenant=person.tenant,
+                as_system=True,
+            )
+            await self._store.revoke(revoked_event(key, metadata), audited)
         await self._store.erase_names_of(person)
         return len(keys)
 

@@ -14,8 +14,10 @@ from parley_core.crypto.sealing import DataKey, seal
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.tracing.spans import current_traceparent, span
+from parley_events.audit import AuditData
 from parley_events.session import Event, ReplyRequested
 from parley_events.values import Actor
+from parley_session.application.audit.audit_data import audited_changes
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.domain.session.commands import (
@@ -103,11 +105,13 @@ class CommandExecutor:
         request: IdempotentRequest | None = None,
         preloaded: LoadedSession | None = None,
         without_key: bool = False,
+        audited: Sequence[AuditData] = (),
     ) -> CommandResult | AlreadyExecuted:
         """Execute in the name of the caller, or of Parley itself (`as_system`).
 
         `preloaded` saves the first load. A command `without_key` neither reads nor seals content.
-        Raises a DomainError, IdempotencyKeyReused,
+        `audited` are records of the audit trail, besides those of the changes that are always
+        recorded. Raises a DomainError, IdempotencyKeyReused,
         EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
         admission's refusal of a turn, LimitExceeded or BudgetExceeded.
         """
@@ -127,7 +131,7 @@ class CommandExecutor:
                 if appending.recording:
                     appending.set({"gen_ai.conversation.id": str(session_id)})
                 metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
-                if result := await self._attempt(loaded, built, metadata, caller, request):
+                if result := await self._attempt(loaded, built, metadata, caller, request, audited):
                     return result
         raise Unavailable("The session is busy. Please retry.", code="session_busy")
 
@@ -161,6 +165,7 @@ class CommandExecutor:
         metadata: CommandMetadata,
         caller: Caller,
         request: IdempotentRequest | None,
+        audited: Sequence[AuditData],
     ) -> CommandResult | None:
         """None if another append was committed first, or if the condition does not hold."""
         command = built.command
@@ -181,10 +186,17 @@ class CommandExecutor:
             condition = await self._limits.condition(
                 caller.principal, session, events, opened, parameters
             )
+        tenant = session.tenant if session else metadata.actor.tenant
+        changes = audited_changes(events, caller, tenant, as_system=metadata.actor.system)
         with self._limits.refused() if self._limits else nullcontext():
             async with self._admitted(turn_id, metadata.actor):
                 after = await self._store.append(
-                    loaded, events, key=key, idempotency_record=record, condition=condition
+                    loaded,
+                    events,
+                    key=key,
+                    idempotency_record=record,
+                    condition=condition,
+                    audited=[*audited, *changes],
                 )
         return CommandResult(after, events) if after else None
 

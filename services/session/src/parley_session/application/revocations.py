@@ -8,6 +8,7 @@ from parley_contracts.session_api.limits import MAX_TOKEN_LIFETIME_SECONDS
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Conflict, IdempotencyKeyReused, InvalidRequest
 from parley_events.api_key import RevocationKind
+from parley_session.application.audit.audit_data import audit_data
 from parley_session.application.command_executor import Clock, command_metadata_for
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.domain.revocation import Revocation, tokens_revoked_event
@@ -52,7 +53,8 @@ class Revocations:
         if request is not None:
             stream_id = request.session_id(await self._installation_key.get())
         event = tokens_revoked_event(kind, target, expires_at or latest, metadata, stream_id)
-        made = await self._store.revoke(event, max_revocations=MAX_REVOCATIONS_PER_TENANT)
+        audited = audit_data(caller, "tokens.revoked", (kind, target))
+        made = await self._store.revoke(event, audited, max_revocations=MAX_REVOCATIONS_PER_TENANT)
         if made is None and stream_id is not None:
             made = await self._store.find(stream_id)
             if made is not None and (made.kind, made.target) != (kind, target):

@@ -29,6 +29,7 @@ ASSISTANTS_OUTBOX = OutboxTable(
 API_KEYS_OUTBOX = OutboxTable(
     "api_keys", "api_key_outbox", "api_key_events", "stream_id", 0x72656C617B
 )
+AUDIT_OUTBOX = OutboxTable("audit", "audit_outbox", "audit_records", "stream_id", 0x72656C617C)
 
 # Below every position that an append gets: those start at 1.
 FRONT_POSITION = 1

@@ -13,6 +13,7 @@ from parley_events.assistant import (
     AssistantEvent,
     assistant_stream,
 )
+from parley_events.audit import AuditData
 from parley_events.cloudevents import encode_data
 from parley_events.session import UnknownEvent
 from parley_session.domain.assistant.state import (
@@ -44,8 +45,10 @@ WITH advanced AS (
 ), queued AS (
     INSERT INTO assistant_outbox (stream_id, sequence, bytes)
     SELECT $1, $4, octet_length($11::text) FROM advanced
+), audited AS (
+    SELECT append_audit_record($13, $12) AS sequence FROM advanced
 )
-SELECT EXISTS (SELECT FROM advanced)
+SELECT EXISTS (SELECT FROM advanced), (SELECT count(sequence) FROM audited)
 """
 
 
@@ -82,7 +85,7 @@ class AssistantStore:
         await self._connection.execute("SELECT pg_advisory_xact_lock($1)", _SEEDING_LOCK_KEY)
 
     async def append(
-        self, assistant: DefinedAssistant | None, event: AssistantEvent
+        self, assistant: DefinedAssistant | None, event: AssistantEvent, audited: AuditData
     ) -> DefinedAssistant | None:
         """The assistant after the event; None if another append was committed first."""
         after = evolve_assistant(assistant, event)
@@ -100,6 +103,7 @@ class AssistantStore:
             event.time,
             encode_data(event.data).decode(),
             current_traceparent(),
+            encode_data(audited).decode(),
         )
         if not stored:
             return None

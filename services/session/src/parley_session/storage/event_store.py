@@ -13,6 +13,7 @@ from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
+from parley_events.audit import AuditData
 from parley_events.session import Event, ReplyRequested
 from parley_session.domain.session.state import BrokenStream, Session, fold
 from parley_session.key_management.keyring import Keyring
@@ -60,12 +61,14 @@ class EventStore:
         *,
         max_cache_bytes: int,
         on_appended: Callable[[bool], None] = lambda _: None,
+        on_audited: Callable[[], None] = lambda: None,
         observe_append: Callable[[float], None] = lambda _: None,
         publish_version: PublishVersion = _publish_nothing,
         usage_counted: Callable[[], UsageCounted] = lambda: "nothing",
     ) -> None:
         """`on_appended` is called after each commit, with whether it opened a turn.
 
+        `on_audited` is called after each that has records of the audit trail.
         `publish_version` is awaited before this process returns a new version to anybody.
 
         `observe_append` is called with the duration of each append, in seconds. `usage_counted` is
@@ -73,6 +76,7 @@ class EventStore:
         """
         self._pool, self._keyring = pool, keyring
         self._on_appended, self._observe_append = on_appended, observe_append
+        self._on_audited = on_audited
         self._publish_version, self._usage_counted = publish_version, usage_counted
         self._sessions, self._recent_events = SessionCache(max_cache_bytes), RecentEvents()
         self._snapshots = SessionSnapshots(pool)
@@ -130,11 +134,12 @@ class EventStore:
         key: DataKey,
         idempotency_record: IdempotencyRecord | None = None,
         condition: AppendCondition | None = None,
+        audited: Sequence[AuditData] = (),
     ) -> LoadedSession | None:
         """Append events that follow `loaded`.
 
         None if another append was committed first, or if the condition does not hold. Outbox
-        rows, turns and the idempotency record are part of the same commit.
+        rows, turns, the idempotency record and the records `audited` are part of the same commit.
         Raises EventTooLarge, or LimitReached, in which case nothing was stored.
         """
         wrapped_key = None if loaded else await self._keyring.wrap(key, events[0].session_id)
@@ -152,6 +157,7 @@ class EventStore:
             condition=condition,
             usage_counted=usage_counted,
             newest_turn_id=newest_turn_id,
+            audited=audited,
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
         try:
@@ -164,6 +170,8 @@ class EventStore:
             if violation.table_name != "remembered_requests":
                 raise
             return None
+        if audited:
+            self._on_audited()
         self._recent_events.add(events, statement.event_bytes)
         session = fold(events, loaded.session if loaded else None)
         assert session is not None

@@ -35,6 +35,14 @@ class SessionIndex:
         )
         return {row["id"]: row["version"] for row in rows}
 
+    async def by_tenant(self, session_ids: Sequence[UUID]) -> dict[str, list[UUID]]:
+        """Those of the sessions that exist, by their tenant."""
+        rows = await self._pool.fetch(
+            "SELECT tenant, array_agg(id) AS ids FROM sessions WHERE id = ANY($1) GROUP BY tenant",
+            session_ids,
+        )
+        return {row["tenant"]: row["ids"] for row in rows}
+
     async def latest_versions(self, principal: Principal) -> dict[UUID, int]:
         """The versions of the person's sessions that changed last, also of erased ones.
 

@@ -21,6 +21,7 @@ from session_support.serving_completions import serve_completion
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.application.audit.audit_data import audit_data
 from parley_session.domain.revocation import tokens_revoked_event
 from parley_session.domain.session.commands import EraseSession
 from parley_session.storage.keys.revocation_store import RevocationStore
@@ -82,7 +83,9 @@ async def test_a_restored_backup_is_one_snapshot_among_concurrent_writes(
     await execute(components.store, await append_turns(components, 1), submit_message())
     await serve_completion(pool)
     event = tokens_revoked_event("user", "ada", MOMENT.now + timedelta(days=366), MOMENT, None)
-    await RevocationStore(pool).revoke(event, max_revocations=1)
+    caller = Caller(Principal(MOMENT.actor.tenant, MOMENT.actor.user), "r")
+    audited = audit_data(caller, "tokens.revoked", ("user", "ada"))
+    await RevocationStore(pool).revoke(event, audited, max_revocations=1)
     talking = True
 
     async def talk(session_id: UUID) -> None:

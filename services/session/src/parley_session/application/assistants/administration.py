@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Conflict
+from parley_session.application.audit.audit_data import audited_assistant
 from parley_session.application.command_executor import (
     MAX_APPEND_ATTEMPTS,
     command_metadata_for,
@@ -65,7 +66,8 @@ class AssistantAdministration:
             event = decide_assistant(tenant, assistant_id, assistant, command, metadata)
             if event is None:
                 return False
-            if await self._store.append(assistant, event):
+            audited = audited_assistant(event, assistant_id, caller)
+            if await self._store.append(assistant, event, audited):
                 return True
         raise Conflict(
             "The assistant was changed concurrently. Please retry.", code="assistant_changed"

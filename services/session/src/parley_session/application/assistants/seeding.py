@@ -3,12 +3,13 @@
 This does not happen at startup: during a deployment, a restarting process may have the old file.
 """
 
-import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from uuid import uuid4
 
-from parley_events.values import Actor
+from parley_core.auth.caller import Caller
+from parley_core.auth.principal import service_principal
+from parley_session.application.audit.audit_data import audited_assistant
+from parley_session.application.command_executor import command_metadata_for, utc_now
 from parley_session.domain.assistant.decide import (
     AssistantCommand,
     RetireAssistant,
@@ -16,7 +17,6 @@ from parley_session.domain.assistant.decide import (
     decide_assistant,
 )
 from parley_session.domain.assistant.state import Definition
-from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.storage.assistant_store import AssistantStore
 from parley_session.storage.database import Connection
 
@@ -26,7 +26,8 @@ async def seed_assistants(connection: Connection, definitions: Mapping[str, Defi
 
     Idempotent, and safe to run in several processes at once.
     """
-    store, request_id = AssistantStore(connection), f"migrate-{uuid4()}"
+    store = AssistantStore(connection)
+    caller = Caller(service_principal("session"), f"migrate-{uuid4()}")
     async with connection.transaction():
         await store.lock_for_seeding()
         removed = set(await store.shared_ids()) - set(definitions)
@@ -37,13 +38,10 @@ async def seed_assistants(connection: Connection, definitions: Mapping[str, Defi
         changed = 0
         for assistant_id, command in commands.items():
             assistant = await store.load(None, assistant_id)
-            event = decide_assistant(None, assistant_id, assistant, command, _metadata(request_id))
+            metadata = command_metadata_for(caller, utc_now(), as_system=True)
+            event = decide_assistant(None, assistant_id, assistant, command, metadata)
             if event is not None:
-                await store.append(assistant, event)
+                audited = audited_assistant(event, assistant_id, caller)
+                await store.append(assistant, event, audited)
                 changed += 1
         return changed
-
-
-def _metadata(request_id: str) -> CommandMetadata:
-    actor = Actor(tenant="parley", user="session", system=True)
-    return CommandMetadata(actor, request_id, datetime.now(UTC), secrets.randbits(74))

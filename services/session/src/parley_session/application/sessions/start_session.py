@@ -13,15 +13,18 @@ from parley_contracts.session_api.sessions import SwitchAssistantResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import TooLarge, Unavailable
+from parley_events.audit import AuditData, AuditOutcome
 from parley_events.cloudevents import EventTooLarge
 from parley_events.session import Event, ReplyRequested
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
+from parley_session.application.audit.audit_data import audit_data
 from parley_session.application.command_executor import AlreadyExecuted, Clock, CommandExecutor
 from parley_session.application.event_mapper import message_of
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.domain.session.commands import StartSession
 from parley_session.domain.session.errors import SessionIdUnavailable, SessionNotFound
+from parley_session.storage.audit.audit_store import AuditStore
 from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.session_index import SessionIndex
@@ -41,6 +44,7 @@ class SessionStarter:
         executor: CommandExecutor,
         sessions: SessionQueries,
         assistants: AssistantCatalogue,
+        audit: AuditStore,
         *,
         installation_key: InstallationKey,
         temporary_hours: float,
@@ -49,7 +53,7 @@ class SessionStarter:
         """A temporary session expires after `temporary_hours`."""
         self._installation_key = installation_key
         self._store, self._index, self._executor = store, index, executor
-        self._sessions, self._assistants = sessions, assistants
+        self._sessions, self._assistants, self._audit = sessions, assistants, audit
         self._temporary_hours, self._clock = temporary_hours, clock
 
     async def start(
@@ -62,6 +66,7 @@ class SessionStarter:
         title: str | None = None,
         metadata: Mapping[str, str] | None = None,
         temporary: bool = False,
+        switches: bool = False,
     ) -> tuple[SessionShape, bool]:
         """The session, and whether it is new.
 
@@ -81,18 +86,27 @@ class SessionStarter:
             metadata,
             expires_at=self._clock() + lifetime if temporary else None,
         )
+        audited = [_switch(caller, assistant.id, command.session_id)] if switches else []
         try:
-            return await self.execute(command, caller, request)
+            return await self.execute(command, caller, request, audited)
         except EventTooLarge:
             raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
 
     async def execute(
-        self, command: StartSession, caller: Caller, request: IdempotentRequest | None
+        self,
+        command: StartSession,
+        caller: Caller,
+        request: IdempotentRequest | None,
+        audited: Sequence[AuditData] = (),
     ) -> tuple[SessionShape, bool]:
         """The session, and whether it is new. Raises SessionIdUnavailable, EventTooLarge."""
         try:
             result = await self._executor.execute(
-                command.session_id, lambda _: command, caller, request=request
+                command.session_id,
+                lambda _: command,
+                caller,
+                request=request,
+                audited=audited,
             )
         except SessionNotFound:
             # The id of an erased session stays in use.
@@ -119,8 +133,11 @@ class SessionStarter:
         else:
             loaded = await self._load_latest(principal, assistant_id)
         if loaded is None:
-            session, created = await self.start(caller, request, assistant_id=assistant_id)
+            session, created = await self.start(
+                caller, request, assistant_id=assistant_id, switches=True
+            )
             return _switched(session, created, [])
+        await self._audit.append([_switch(caller, assistant_id, loaded.session.id, "allowed")])
         shape = await self._sessions.shape(loaded, principal)
         return _switched(shape, False, await self._last_messages(loaded))
 
@@ -150,6 +167,13 @@ class SessionStarter:
             )
             for node in shown
         ]
+
+
+def _switch(
+    caller: Caller, assistant_id: str, session_id: UUID, outcome: AuditOutcome = "done"
+) -> AuditData:
+    objects = ("assistant", assistant_id), ("session", session_id)
+    return audit_data(caller, "assistant.switched", *objects, outcome=outcome)
 
 
 def _switched(

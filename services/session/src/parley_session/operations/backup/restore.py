@@ -22,15 +22,20 @@ _CHUNK_BYTES = 1024 * 1024
 # These select statements as text, so that the server quotes the identifiers in them.
 _LOCK = "SELECT format('LOCK TABLE %I IN EXCLUSIVE MODE', $1::text)"
 _HAS_ROWS = "SELECT format('SELECT EXISTS (SELECT FROM %I)', $1::text)"
-# Assistants seeded by `migrate` can be replaced as long as no relay has published them.
+# Assistants seeded by `migrate`, and their audit records, can be replaced as long as no relay has
+# published them.
 _ONLY_SEEDED = """
 SELECT (SELECT count(*) FROM assistant_events) = (SELECT count(*) FROM assistant_outbox)
+    AND (SELECT count(*) FROM audit_records) = (SELECT count(*) FROM audit_outbox)
     AND NOT EXISTS (SELECT FROM assistants WHERE tenant IS NOT NULL)
 """
 _DELETE_SEEDED = """
 DELETE FROM assistant_outbox;
 DELETE FROM assistant_events;
-DELETE FROM assistants
+DELETE FROM assistants;
+DELETE FROM audit_outbox;
+DELETE FROM audit_records;
+DELETE FROM audit_chain
 """
 _ADVANCE_SEQUENCE = """
 SELECT format(

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_events.cloudevents import encode
+from parley_events.audit import AuditData
+from parley_events.cloudevents import encode, encode_data
 from parley_events.session import (
     CancelRequested,
     CompletionServed,
@@ -76,6 +77,13 @@ _CANCELLED = f""", cancelled AS (
     UPDATE turns SET cancel_requested = true FROM advanced WHERE turns.id = {{}}
     RETURNING pg_notify('{CANCEL_CHANNEL}', coalesce(runner::text, ''))
 )"""
+# Last: the end of the chain stays locked until the commit.
+_AUDITED = """, audited AS (
+    SELECT append_audit_record(new.data, {}) AS sequence
+    FROM advanced, unnest({}::text[]) AS new (data)
+)"""
+# A function in an expression that nothing reads would not be called.
+_AUDITED_READ = ", (SELECT count(sequence) FROM audited)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +111,14 @@ def append_statement(
     usage_counted: UsageCounted = "nothing",
     completion_subjects: Sequence[str] = (),
     newest_turn_id: UUID | None = None,
+    audited: Sequence[AuditData] = (),
 ) -> Statement:
     """Append events that follow `version`, and queue them in the outbox.
 
     `wrapped_key` is that of a new session. `message_sequences` holds the earlier messages that
     the events reply to. `usage_counted` of a reply counts towards the limits of its person; that of
     a completion without a session counts to `completion_subjects`, and that of a title or summary
-    as the turn `newest_turn_id` does.
+    as the turn `newest_turn_id` does. `audited` are records of the audit trail, in the same commit.
     Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
@@ -130,6 +139,10 @@ def append_statement(
         record = idempotency_record
         result = (record.turn_id, record.fingerprint, record.answer)
         statement.add(_REMEMBERED, record.request, *result)
+    if audited:
+        records = [encode_data(each).decode() for each in audited]
+        statement.add(_AUDITED, events[-1].traceparent, records)
+        statement.read(_AUDITED_READ)
     return statement
 
 

@@ -9,6 +9,7 @@ from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 from parley_core.tracing.spans import current_traceparent
 from parley_events.api_key import ApiKeyEvent
+from parley_events.audit import AuditData
 from parley_events.cloudevents import encode_data
 from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
 
@@ -39,18 +40,20 @@ WITH changed AS ({}), stored AS (
 ), queued AS (
     INSERT INTO api_key_outbox (stream_id, sequence, bytes)
     SELECT $1, $2, octet_length($6::text) FROM changed
+), audited AS (
+    SELECT append_audit_record($8, $7) AS sequence FROM changed
 )
-SELECT EXISTS (SELECT FROM changed)
+SELECT EXISTS (SELECT FROM changed), (SELECT count(sequence) FROM audited)
 """
 _CREATE = _APPEND.format(
     """
     INSERT INTO api_keys (stream_id, sequence, created_at, tenant, owner, name, secret_digest,
         scopes, models, expires_at)
-    SELECT $1, $2, $5, $8, $9, $10, $11, $12, $13, $14
+    SELECT $1, $2, $5, $9, $10, $11, $12, $13, $14, $15
     WHERE (
-        SELECT count(*) FROM api_keys WHERE tenant = $8 AND owner = $9
+        SELECT count(*) FROM api_keys WHERE tenant = $9 AND owner = $10
             AND (revoked_at IS NULL OR revoked_at > now() - interval '1 day')
-    ) < $15
+    ) < $16
     ON CONFLICT DO NOTHING
     RETURNING stream_id
 """
@@ -82,6 +85,7 @@ class ApiKeyStore:
         owner: Principal,
         definition: ApiKeyDefinition,
         secret_digest: bytes,
+        audited: AuditData,
         *,
         max_keys: int,
     ) -> bool:
@@ -91,6 +95,7 @@ class ApiKeyStore:
         return await self._append(
             _CREATE,
             event,
+            audited,
             owner.tenant,
             owner.user,
             definition.name,
@@ -101,9 +106,9 @@ class ApiKeyStore:
             max_keys,
         )
 
-    async def revoke(self, event: ApiKeyEvent) -> None:
+    async def revoke(self, event: ApiKeyEvent, audited: AuditData) -> None:
         """Does nothing if the key was revoked meanwhile."""
-        await self._append(_REVOKE, event)
+        await self._append(_REVOKE, event, audited)
 
     async def find(self, key_id: UUID) -> ApiKeyState | None:
         """The key, revoked or not."""
@@ -136,7 +141,9 @@ class ApiKeyStore:
             person.user,
         )
 
-    async def _append(self, statement: str, event: ApiKeyEvent, *values: object) -> bool:
+    async def _append(
+        self, statement: str, event: ApiKeyEvent, audited: AuditData, *values: object
+    ) -> bool:
         stored: bool = await self._pool.fetchval(
             statement,
             event.key_id,
@@ -146,6 +153,7 @@ class ApiKeyStore:
             event.time,
             encode_data(event.data).decode(),
             current_traceparent(),
+            encode_data(audited).decode(),
             *values,
         )
         if stored:

@@ -9,6 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 from parley_core.storage.postgres_pool import Pool
 from parley_core.tracing.spans import current_traceparent
 from parley_events.api_key import ApiKeyEvent, TokensRevoked
+from parley_events.audit import AuditData
 from parley_events.cloudevents import encode_data
 from parley_session.domain.revocation import Revocation
 from parley_session.storage.keys.api_key_store import MAX_REVOCATIONS, REVOKED_LATELY_SECONDS
@@ -36,8 +37,12 @@ WITH changed AS (
 ), queued AS (
     INSERT INTO api_key_outbox (stream_id, sequence, bytes)
     SELECT $1, 1, octet_length($4::text) FROM changed
+), audited AS (
+    SELECT append_audit_record($13, $12) AS sequence FROM changed
 )
-SELECT id, tenant, kind, target, revoked_by, revoked_at, expires_at FROM changed
+SELECT id, tenant, kind, target, revoked_by, revoked_at, expires_at,
+    (SELECT count(sequence) FROM audited)
+FROM changed
 """
 _FIND = """
 SELECT id, tenant, kind, target, revoked_by, revoked_at, expires_at FROM revocations
@@ -63,7 +68,9 @@ class RevocationStore:
         """`on_appended` is called after each commit of an event."""
         self._pool, self._on_appended = pool, on_appended
 
-    async def revoke(self, event: ApiKeyEvent, *, max_revocations: int) -> Revocation | None:
+    async def revoke(
+        self, event: ApiKeyEvent, audited: AuditData, *, max_revocations: int
+    ) -> Revocation | None:
         """None if the stream exists, or the tenant has `max_revocations` of tokens and users."""
         data = event.data
         assert isinstance(data, TokensRevoked)
@@ -81,11 +88,12 @@ class RevocationStore:
             max_revocations,
             event.id,
             current_traceparent(),
+            encode_data(audited).decode(),
         )
         if row is None:
             return None
         self._on_appended()
-        return Revocation(**row)
+        return Revocation(*list(row)[:-1])
 
     async def find(self, stream_id: UUID) -> Revocation | None:
         """The revocation that the event of this stream made."""

@@ -1,4 +1,4 @@
-"""Routes of revocations, with which administrators refuse tokens of their tenant."""
+"""Routes of administrators: revocations of tokens, and the audit trail of the tenant."""
 
 from typing import Annotated, TypeAlias
 
@@ -13,21 +13,21 @@ from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import STRICT_QUERY, IdempotencyHeaders, JSONBody
 from parley_gateway.http.upstreams import Upstreams
-from parley_gateway.schemas.queries import RevocationsQuery
+from parley_gateway.schemas.queries import AuditQuery, RevocationsQuery
 from parley_gateway.schemas.requests import RevokeTokens
-from parley_gateway.schemas.responses import RevocationPage
+from parley_gateway.schemas.responses import AuditPage, RevocationPage
 
 _FORBIDDEN: Codes = {403: ("missing_scope",)}
 
 
-def revocation_routes(
+def administration_routes(
     authenticate: Authenticator, forwarder: Forwarder, upstreams: Upstreams
 ) -> APIRouter:
-    router = APIRouter(prefix="/v1/admin", tags=["administration"])
+    router = APIRouter(prefix="/v1", tags=["administration"])
     CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
     @router.post(
-        "/revocations",
+        "/admin/revocations",
         summary="Revoke a token, or all tokens of a user or of the tenant",
         status_code=201,
         response_model=Revocation,
@@ -55,7 +55,7 @@ def revocation_routes(
         )
 
     @router.get(
-        "/revocations",
+        "/admin/revocations",
         summary="List the revocations of the tenant, latest first",
         response_model=RevocationPage,
         responses=responses({200: examples.json_example(examples.REVOCATION_PAGE)}, _FORBIDDEN),
@@ -70,5 +70,23 @@ def revocation_routes(
         return await forwarder.get(
             upstreams.session, "/token-revocations", caller, query.to_query()
         )
+
+    @router.get(
+        "/audit",
+        summary="Read the audit trail of the tenant",
+        response_model=AuditPage,
+        responses=responses(
+            {200: examples.json_example(examples.AUDIT_PAGE)}, {403: ("missing_scope",)}
+        ),
+        dependencies=[STRICT_QUERY],
+    )
+    async def read_audit_trail(
+        caller: CurrentCaller, query: Annotated[AuditQuery, Query()]
+    ) -> Response:
+        """Requires the scope `audit:read`. Who did what in the tenant, and who was refused it:
+        ids, never what people said. Of refused access by one person from one address, a sample is
+        recorded, and with `left_out` how many more there were.
+        """
+        return await forwarder.get(upstreams.session, "/audit", caller, query.to_query())
 
     return router
