@@ -22,6 +22,7 @@ from benchmarks.table import Row, limit_row, milliseconds, print_table, time_row
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
+from parley_core.auth.service_keys import ServiceKeys
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.server import GC_THRESHOLDS
@@ -32,6 +33,7 @@ from parley_events.cloudevents import encode
 from parley_inference.session.context_window_cache import ContextWindowCache, build_prompt
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.application.model_prices import ModelPrices
 from parley_session.application.turns.submit_message import NewMessages
 from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.retention_policy import RetentionPolicies
@@ -161,7 +163,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
     """The session service without anything in memory."""
     settings = SessionSettings.model_validate(
         {
-            "internal_secret": "benchmark" * 4,
+            "service_keys": ServiceKeys({}),
             "master_key": MASTER_KEY,
             "database": {"url": dsn},
             "kafka": {"bootstrap_servers": "127.0.0.1:1"},
@@ -171,7 +173,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
     )
     keyring, monitor = Keyring(settings.master_key), ProcessMonitor("session")
     async with session_services(
-        settings, keyring, RetentionPolicies([]), LimitRules(), monitor
+        settings, keyring, RetentionPolicies([]), LimitRules(), ModelPrices({}, ""), monitor
     ) as services:
         for coroutine in services.background:
             coroutine.close()

@@ -2,6 +2,7 @@
 
 import argparse
 
+from parley_cli.keys.signing_keys import make_signing_keys
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.service_command import store_command
 from parley_cli.settings import OperationsSettings, load
@@ -9,6 +10,8 @@ from parley_cli.settings import OperationsSettings, load
 
 def keys(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, CommandError."""
+    if options.keys_command == "signing":
+        return make_signing_keys(options.to, options.next)
     arguments = [options.keys_command]
     match options.keys_command:
         case "rewrap":

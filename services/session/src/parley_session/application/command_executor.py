@@ -17,7 +17,7 @@ from parley_core.tracing.spans import current_traceparent, span
 from parley_events.session import Event, ReplyRequested
 from parley_events.values import Actor
 from parley_session.application.idempotency import IdempotentRequest
-from parley_session.application.turns.turn_limits import TurnLimits, refused_as_limit_exceeded
+from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.domain.session.commands import (
     Command,
     ImportMessages,
@@ -27,7 +27,7 @@ from parley_session.domain.session.commands import (
 from parley_session.domain.session.decide import decide
 from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
-from parley_session.storage.append.append_condition import AppendCondition, WithinLimits
+from parley_session.storage.append.append_condition import AppendCondition
 from parley_session.storage.event_store import EventStore, LoadedSession
 
 MAX_APPEND_ATTEMPTS = 8
@@ -109,7 +109,7 @@ class CommandExecutor:
         `preloaded` saves the first load. A command `without_key` neither reads nor seals content.
         Raises a DomainError, IdempotencyKeyReused,
         EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
-        admission's refusal of a turn, or LimitExceeded.
+        admission's refusal of a turn, LimitExceeded or BudgetExceeded.
         """
         for _ in range(self._max_attempts):
             loaded = preloaded or await self._load(session_id, without_key)
@@ -175,8 +175,13 @@ class CommandExecutor:
         opened, session_id = _opened_turn(events), events[0].session_id
         turn_id = opened.turn_id if opened else None
         record = request.to_record(key, session_id, turn_id, built.answer) if request else None
-        condition = self._within_limits(caller, opened) if opened else built.condition
-        with refused_as_limit_exceeded():
+        condition = built.condition
+        if opened and self._limits:
+            parameters = command.parameters if isinstance(command, SubmitMessage) else {}
+            condition = await self._limits.condition(
+                caller.principal, session, events, opened, parameters
+            )
+        with self._limits.refused() if self._limits else nullcontext():
             async with self._admitted(turn_id, metadata.actor):
                 after = await self._store.append(
                     loaded, events, key=key, idempotency_record=record, condition=condition
@@ -189,12 +194,6 @@ class CommandExecutor:
         if turn_id is None or self._admission is None:
             return nullcontext()
         return self._admission.admit(turn_id, actor)
-
-    def _within_limits(self, caller: Caller, opened: ReplyRequested) -> WithinLimits | None:
-        """None for a person without limits, whose turns are not counted."""
-        if self._limits is None:
-            return None
-        return self._limits.condition(caller.principal, opened.turn_id, opened.model)
 
 
 def utc_now() -> datetime:

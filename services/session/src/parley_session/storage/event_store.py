@@ -19,9 +19,10 @@ from parley_session.key_management.keyring import Keyring
 from parley_session.storage.append.append_condition import AppendCondition, WithinLimits
 from parley_session.storage.append.append_statement import (
     IdempotencyRecord,
-    Statement,
     append_statement,
 )
+from parley_session.storage.append.counted_usage import UsageCounted
+from parley_session.storage.append.statement import Statement
 from parley_session.storage.event_cache import RecentEvents, SessionCache
 from parley_session.storage.event_rows import event_from_row
 from parley_session.storage.session_snapshots import SessionSnapshots
@@ -61,18 +62,18 @@ class EventStore:
         on_appended: Callable[[bool], None] = lambda _: None,
         observe_append: Callable[[float], None] = lambda _: None,
         publish_version: PublishVersion = _publish_nothing,
-        counts_tokens: Callable[[], bool] = lambda: False,
+        usage_counted: Callable[[], UsageCounted] = lambda: "nothing",
     ) -> None:
         """`on_appended` is called after each commit, with whether it opened a turn.
 
         `publish_version` is awaited before this process returns a new version to anybody.
 
-        `observe_append` is called with the duration of each append, in seconds. `counts_tokens` is
-        whether any limit needs the tokens of replies.
+        `observe_append` is called with the duration of each append, in seconds. `usage_counted` is
+        what limits need of replies.
         """
         self._pool, self._keyring = pool, keyring
         self._on_appended, self._observe_append = on_appended, observe_append
-        self._publish_version, self._counts_tokens = publish_version, counts_tokens
+        self._publish_version, self._usage_counted = publish_version, usage_counted
         self._sessions, self._recent_events = SessionCache(max_cache_bytes), RecentEvents()
         self._snapshots = SessionSnapshots(pool)
 
@@ -137,6 +138,10 @@ class EventStore:
         Raises EventTooLarge, or LimitReached, in which case nothing was stored.
         """
         wrapped_key = None if loaded else await self._keyring.wrap(key, events[0].session_id)
+        usage_counted = self._usage_counted()
+        newest_turn_id = (
+            loaded.session.newest_turn_id if loaded and usage_counted == "costs" else None
+        )
         build_statement = partial(
             append_statement,
             events,
@@ -145,7 +150,8 @@ class EventStore:
             idempotency_record=idempotency_record,
             message_sequences=_earlier_parent_sequences(loaded, events),
             condition=condition,
-            counts_tokens=self._counts_tokens(),
+            usage_counted=usage_counted,
+            newest_turn_id=newest_turn_id,
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
         try:
@@ -169,7 +175,7 @@ class EventStore:
     async def append_single_event_stream(self, event: Event, subjects: Sequence[str] = ()) -> bool:
         """Append an event that is a whole stream and has no key; False if its id is taken.
 
-        Its tokens count to `subjects` of its person.
+        What it used counts to `subjects` of its person.
         """
         statement = append_statement(
             [event],
@@ -177,7 +183,7 @@ class EventStore:
             wrapped_key=None,
             idempotency_record=None,
             message_sequences={},
-            counts_tokens=bool(subjects),
+            usage_counted=self._usage_counted(),
             completion_subjects=subjects,
         )
         return await self._execute(statement, opens_turn=False)

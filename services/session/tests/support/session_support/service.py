@@ -15,7 +15,7 @@ from parley_session.app import create_app
 from parley_session.key_management.keyring import Keyring
 from parley_session.relay.relay import RelayLimits
 from parley_session.settings import SessionSettings
-from parley_testing.peers import SECRET
+from parley_testing.peers import SERVICE_KEYS
 from parley_testing.serving import client_session, serving
 from session_support.client import Client
 
@@ -56,7 +56,7 @@ def session_settings(**given: Any) -> SessionSettings:
     """Settings by the names of their variables, in lower case and without `PARLEY_`."""
     values = {
         "kafka_bootstrap_servers": NO_KAFKA,
-        "internal_secret": SECRET,
+        "service_keys": SERVICE_KEYS,
         "master_key": MASTER_KEY,
         "session_default_model": "demo",
     } | given
