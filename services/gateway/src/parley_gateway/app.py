@@ -93,6 +93,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
                 monitor=monitor,
+                tls=settings.tls,
             )
             revoked = RevocationPoll(upstreams.session, revocations, tokens, streams.end_revoked)
             api_keys = ApiKeyVerifier(upstreams.session)
@@ -124,6 +125,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 verification.replace(fresh.jwt)
                 replace_limits()
                 settings.internal_secret.replace(fresh.internal_secret)
+                settings.tls.replace(fresh.tls)
                 tokens.clear()
 
             reloader = SettingsReloader(

@@ -50,6 +50,7 @@ def create_app(settings: ServeSettings) -> Starlette:
 
     def apply(fresh: ServeSettings) -> None:
         settings.internal_secret.replace(fresh.internal_secret)
+        settings.tls.replace(fresh.tls)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -151,6 +152,7 @@ async def _session_client(
             callee="session",
             secret=settings.internal_secret,
             monitor=monitor,
+            tls=settings.tls,
         )
         yield SessionClient(service)
 

@@ -95,6 +95,7 @@ async def _run_service(
                 callee="session",
                 secret=settings.internal_secret,
                 monitor=monitor,
+                tls=settings.tls,
             ),
             uuid4(),
             lambda: catalogue.prompt_budgets,
@@ -172,6 +173,7 @@ async def _run_service(
             provider.use(fresh_catalogue)
             catalogue.replace(fresh_catalogue)
             settings.internal_secret.replace(fresh.internal_secret)
+            settings.tls.replace(fresh.tls)
 
         reloader = SettingsReloader(
             settings, apply, monitor.registry, more_files=lambda: catalogue.key_files

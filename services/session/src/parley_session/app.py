@@ -60,6 +60,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         policies.replace(fresh_policies)
         limit_rules.replace(fresh_limit_rules)
         settings.internal_secret.replace(fresh.internal_secret)
+        settings.tls.replace(fresh.tls)
         settings.master_key.replace(fresh.master_key)
         settings.kafka.reload_certificates()
 

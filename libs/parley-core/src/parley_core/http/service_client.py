@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
+from parley_core.tls.tls_failures import TlsFailureLog
+from parley_core.tls.tls_settings import TlsSettings
 from parley_core.tracing.spans import (
     NO_SPAN,
     Span,
@@ -104,11 +107,13 @@ class ServiceClient:
         callee: str,
         secret: InternalSecret,
         monitor: ProcessMonitor | None = None,
+        tls: TlsSettings | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http, self._url = http, url.rstrip("/")
         self._caller, self._callee, self._clock = caller, callee, clock
-        self._monitor = monitor
+        self._monitor, self._tls = monitor, tls or TlsSettings()
+        self._tls_failures = TlsFailureLog(callee)
         self._server = server_attributes(url)
         self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
         self.service_principal = service_principal(caller)
@@ -142,8 +147,8 @@ class ServiceClient:
                             raise
                         # Its replica may be shutting down; other replicas share the address.
                         response = await self._request(method, path, body, query, request_headers)
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                raise self._unreachable() from None
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._unreachable(error) from None
             if hop.recording:
                 hop.set({"http.response.status_code": response.status})
             if response.status >= 300:
@@ -179,11 +184,12 @@ class ServiceClient:
                         headers=request_headers,
                         timeout=timeout,
                         allow_redirects=False,
+                        ssl=self._ssl(),
                     )
                     is_error = response.status >= 300
                     error_response = await _read_response(response) if is_error else None
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                raise self._unreachable() from None
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._unreachable(error) from None
             if hop.recording:
                 hop.set({"http.response.status_code": response.status})
             if error_response is not None:
@@ -235,6 +241,7 @@ class ServiceClient:
             headers=headers,
             timeout=_CONNECT_TIMEOUT,
             allow_redirects=False,
+            ssl=self._ssl(),
         ) as response:
             return await _read_response(response)
 
@@ -256,7 +263,12 @@ class ServiceClient:
             headers["content-type"] = "application/json"
         return headers
 
-    def _unreachable(self) -> Unavailable:
+    def _ssl(self) -> ssl.SSLContext | bool:
+        return self._tls.client or True
+
+    def _unreachable(self, error: Exception | None = None) -> Unavailable:
+        if error is not None:
+            self._tls_failures.report(error)
         return Unavailable(
             f"The {self._callee} service cannot be reached. Please retry.",
             code=f"{self._callee}_unavailable",

@@ -5,6 +5,7 @@ import aiohttp
 from parley_core.auth.principal import InternalSecret
 from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.tls.tls_settings import TlsSettings
 
 
 class Upstreams:
@@ -19,10 +20,11 @@ class Upstreams:
         inference_url: str,
         history_url: str,
         monitor: ProcessMonitor | None = None,
+        tls: TlsSettings | None = None,
     ) -> None:
         def client(name: str, url: str) -> ServiceClient:
             return ServiceClient(
-                http, url, caller="gateway", callee=name, secret=secret, monitor=monitor
+                http, url, caller="gateway", callee=name, secret=secret, monitor=monitor, tls=tls
             )
 
         self.session = client("session", session_url)
