@@ -24,6 +24,7 @@ NAMES = (
     "search",
     "stack",
     "start",
+    "tls",
     "tracing",
     "turn_cost",
     "web",

@@ -6,9 +6,12 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from parley_cli.engines.private_file import write_private
 from parley_cli.errors import CommandError
 from parley_core.crypto.master_keys import InvalidMasterKey, MasterKeys
 from parley_core.crypto.sealing import KEY_BYTES
+
+KAFKA_PASSWORD, REDIS_PASSWORD = "kafka-password", "redis-password"
 
 
 class SecretLost(CommandError):
@@ -66,18 +69,6 @@ def _read(path: Path) -> str:
     if not text:
         raise SecretLost(f"{path} is empty: restore the file, or remove it.")
     return text
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file atomically, which only its owner can ever read."""
-    unfinished = path.with_name(f"{path.name}.new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
 
 
 def _new_master_key() -> str:

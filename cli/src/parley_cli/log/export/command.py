@@ -164,7 +164,7 @@ async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     stack.callback(os.umask, os.umask(0o077))
     http = await stack.enter_async_context(http_session())
     client = ServiceClient(
-        http, keys.session_url, caller="cli", callee="session", secret=keys.secret
+        http, keys.session_url, caller="cli", callee="session", secret=keys.secret, tls=keys.tls
     )
     return Unsealer(client)
 

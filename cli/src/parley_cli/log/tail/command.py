@@ -17,6 +17,7 @@ from parley_cli.log.tail.unsealing import Unsealer
 from parley_core.auth.principal import InternalSecret
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.log import Brokers, LogError, LogReader, partition_of
+from parley_core.tls.tls_settings import TlsSettings
 
 DEFAULT_LIMIT = 20
 # The log is read from this much before `since`, because writers' and brokers' clocks may differ.
@@ -48,6 +49,7 @@ class KeySource:
 
     session_url: str
     secret: InternalSecret
+    tls: TlsSettings | None = None
 
 
 async def tail(brokers: Brokers, topic: str, options: TailOptions, keys: KeySource | None) -> None:
@@ -118,7 +120,9 @@ async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     _print_notice("Message content is printed in clear text.")
     http = await stack.enter_async_context(http_session())
     return Unsealer(
-        ServiceClient(http, keys.session_url, caller="cli", callee="session", secret=keys.secret)
+        ServiceClient(
+            http, keys.session_url, caller="cli", callee="session", secret=keys.secret, tls=keys.tls
+        )
     )
 
 
