@@ -1,7 +1,9 @@
 """A server process with TLS: who may connect, and certificates that are replaced while it runs."""
 
 import asyncio
+import re
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,6 +85,11 @@ async def test_the_main_port_speaks_only_tls_and_the_management_port_none(
         assert answer.endswith(str(process.pid).encode())
         assert not (await get(port, None)).startswith(b"HTTP/")
         assert (await get(management, None, "/livez")).startswith(b"HTTP/1.1 200")
+        metrics = (await get(management, None, "/metrics")).decode()
+        expiry = re.search(r"^parley_tls_certificate_expiry_timestamp_seconds (.+)", metrics, re.M)
+        assert expiry
+        # It is issued for a day.
+        assert time.time() < float(expiry[1]) <= time.time() + 86_400
 
 
 @pytest.mark.usefixtures("variables")

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import uvicorn
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.types import ASGIApp
 
 from parley_core.http.connection_limits import (
@@ -102,7 +103,10 @@ def serve(
     if shared_port is not None:
         bound += bind(host, shared_port, shared=True)
     # Duplicates of one socket accept from the same queue. The listener for TLS needs none.
-    with_tls = Tls(lambda: tls.server, handshakes) if tls and tls.server else None
+    with_tls = None
+    if tls and tls.server:
+        with_tls = Tls(lambda: tls.server, handshakes)
+        _register_expiry(monitor.registry, tls)
     copies = 1 if with_tls else _SOCKETS_PER_PORT
     sockets = [each.dup() for each in bound for _ in range(copies)]
     for each in bound:
@@ -136,6 +140,15 @@ def serve(
         # Those of a start that failed.
         for each in (*sockets, *management):
             each.close()
+
+
+def _register_expiry(registry: CollectorRegistry, tls: TlsSettings) -> None:
+    expiry = Gauge(
+        "parley_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate of the main port expires.",
+        registry=registry,
+    )
+    expiry.set_function(lambda: tls.expires_at.timestamp() if tls.expires_at else 0)
 
 
 def protocol_class(early_responder: EarlyResponder | None) -> Callable[..., BoundedProtocol]:

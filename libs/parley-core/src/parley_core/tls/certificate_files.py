@@ -18,8 +18,11 @@ class InvalidCertificateFile(ValueError):
     """The message begins with the variable that names the file."""
 
 
-def load_certificate(context: ssl.SSLContext, certificate_file: Path, key_file: Path) -> None:
-    """Give the context the certificate and its key. Raises InvalidCertificateFile."""
+def load_certificate(context: ssl.SSLContext, certificate_file: Path, key_file: Path) -> datetime:
+    """Give the context the certificate and its key; return when it expires.
+
+    Raises InvalidCertificateFile.
+    """
     # OpenSSL's own errors name neither the file nor the cause, and it asks the terminal for the
     # password of a key.
     certificate = _certificates("PARLEY_TLS_CERTIFICATE_FILE", certificate_file)[0]
@@ -39,6 +42,7 @@ def load_certificate(context: ssl.SSLContext, certificate_file: Path, key_file: 
             "PARLEY_TLS_CERTIFICATE_FILE or PARLEY_TLS_KEY_FILE is wrong: "
             f"{getattr(error, 'reason', None) or error.strerror}"
         ) from None
+    return certificate.not_valid_after_utc
 
 
 def load_authorities(variable: str, file: Path) -> str:

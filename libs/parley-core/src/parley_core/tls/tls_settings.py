@@ -1,6 +1,7 @@
 """Settings of TLS: certificate of a service, authorities of its callers and of those it calls."""
 
 import ssl
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,7 @@ class TlsSettings(SettingsGroup):
 
     _server: ssl.SSLContext | None = PrivateAttr(None)
     _client: ssl.SSLContext | None = PrivateAttr(None)
+    _expires_at: datetime | None = PrivateAttr(None)
 
     @property
     def server(self) -> ssl.SSLContext | None:
@@ -52,9 +54,15 @@ class TlsSettings(SettingsGroup):
         """For the next connection to a service whose URL is https; None: aiohttp's default."""
         return self._client
 
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the certificate expires; None: without TLS."""
+        return self._expires_at
+
     def replace(self, fresh: "TlsSettings") -> None:
         """Use the certificates of `fresh` for new connections. Open ones keep theirs."""
         self._server, self._client = fresh._server, fresh._client
+        self._expires_at = fresh._expires_at
 
     @model_validator(mode="after")
     def _load(self) -> "TlsSettings":
@@ -79,7 +87,7 @@ class TlsSettings(SettingsGroup):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _MINIMUM_VERSION
         context.set_alpn_protocols(["http/1.1"])
-        load_certificate(context, self.certificate_file, self.key_file)
+        self._expires_at = load_certificate(context, self.certificate_file, self.key_file)
         if self.client_ca_file:
             authorities = load_authorities("PARLEY_TLS_CLIENT_CA_FILE", self.client_ca_file)
             context.load_verify_locations(cadata=authorities)
