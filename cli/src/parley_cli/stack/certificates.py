@@ -11,7 +11,7 @@ from parley_cli.errors import CommandError
 from parley_cli.tls.local_authority import LocalAuthority
 from parley_core.tls.tls_settings import TlsSettings
 
-# Renewed at the next start; until then a running stack outlives no certificate.
+# An authority outlives the certificates that it issues, or a new one replaces it.
 MIN_DAYS_LEFT = 400
 
 

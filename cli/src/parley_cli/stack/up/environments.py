@@ -98,7 +98,8 @@ class Environments:
             case "history-serve":
                 own = self._history(self._stack.history_serve_database)
             case _:
-                own = self._history(self._stack.history_project_database)
+                database = self._stack.history_project_database
+                own = {**self._history(database), **self._stack.kafka}
         return {
             **own,
             **self._listen_address(service, index),
@@ -142,7 +143,6 @@ class Environments:
         return {
             **variables("PARLEY_HISTORY_"),
             "PARLEY_HISTORY_DATABASE_URL": database,
-            **self._stack.kafka,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
