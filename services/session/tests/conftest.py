@@ -59,7 +59,7 @@ async def store_database(migrated_database: str) -> str:
         WHERE datname = current_database() AND pid <> pg_backend_pid();
         TRUNCATE sessions, events, outbox, turns, runners, remembered_requests, search_keys;
         TRUNCATE turn_counts, assistant_outbox, api_keys, api_key_events, api_key_outbox;
-        TRUNCATE revocations, installation_key;
+        TRUNCATE revocations, installation_key, daily_costs, cost_reservations;
         DELETE FROM assistant_events USING assistants
             WHERE assistants.stream_id = assistant_events.stream_id AND tenant IS NOT NULL;
         DELETE FROM assistants WHERE tenant IS NOT NULL;

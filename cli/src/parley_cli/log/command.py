@@ -85,7 +85,7 @@ def _export(locations: StackLocations, options: argparse.Namespace) -> int:
         storage_at(options.to),
         ExportOptions(given, options.resume),
         lambda: KeySource(
-            locations.session_url(), locations.internal_secret(), locations.session_tls()
+            locations.session_url(), locations.signing_key(), locations.session_tls()
         ),
     )
 

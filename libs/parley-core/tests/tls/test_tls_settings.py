@@ -45,7 +45,7 @@ def rejected(variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> s
 
 def test_without_certificates_there_is_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     tls = loaded({}, monkeypatch).tls
-    assert (tls.server, tls.client) == (None, None)
+    assert (tls.server, tls.client) == (None, True)
 
 
 def test_no_version_before_1_2_is_spoken(
@@ -53,7 +53,7 @@ def test_no_version_before_1_2_is_spoken(
 ) -> None:
     tls = loaded(files.variables("session"), monkeypatch).tls
     assert tls.server
-    assert tls.client
+    assert isinstance(tls.client, ssl.SSLContext)
     assert tls.server.minimum_version == ssl.TLSVersion.TLSv1_2
     assert tls.client.minimum_version == ssl.TLSVersion.TLSv1_2
     assert (tls.client.verify_mode, tls.client.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,6 +22,7 @@ class Call:
     principal: Principal
     request_id: str
     key: str | None
+    headers: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -87,6 +88,7 @@ class FakeService:
             principal,
             request.headers["x-request-id"],
             request.headers.get("idempotency-key"),
+            request.headers,
         )
 
 

@@ -168,7 +168,7 @@ class FakeSessionService(FakeService):
                 return web.json_response(
                     {"tokens": page, "next": str(uuid4()) if is_first else None}
                 )
-            case "POST", "completions", "admission":
+            case ("POST", "completions", "admission") | ("DELETE", "completions", "admission", _):
                 return web.json_response({})
             case "GET", "limits":
                 return web.json_response({"limits": self.limits})

@@ -14,7 +14,7 @@ from parley_cli.log.tail.log_record import LogRecord
 from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.traversal import Positions, follow, read_last, read_range
 from parley_cli.log.tail.unsealing import Unsealer
-from parley_core.auth.principal import InternalSecret
+from parley_core.auth.service_keys import SigningKey
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.log import Brokers, LogError, LogReader, partition_of
 from parley_core.tls.tls_settings import TlsSettings
@@ -48,7 +48,7 @@ class KeySource:
     """The session service, which hands out the data keys of sealed fields."""
 
     session_url: str
-    secret: InternalSecret
+    key: SigningKey
     tls: TlsSettings | None = None
 
 
@@ -120,9 +120,7 @@ async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     _print_notice("Message content is printed in clear text.")
     http = await stack.enter_async_context(http_session())
     return Unsealer(
-        ServiceClient(
-            http, keys.session_url, caller="cli", callee="session", secret=keys.secret, tls=keys.tls
-        )
+        ServiceClient(http, keys.session_url, callee="session", key=keys.key, tls=keys.tls)
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,9 +13,15 @@ from typing import Any, cast
 import aiohttp
 import msgspec
 
-from parley_core.auth.principal import InternalSecret, Principal, service_principal
-from parley_core.auth.principal_token_cache import PrincipalSigner
+from parley_core.auth.principal import Principal, service_principal
+from parley_core.auth.principal_token_cache import (
+    PrincipalSigner,
+    PseudonymOf,
+    received_pseudonym,
+)
+from parley_core.auth.service_keys import SigningKey
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
+from parley_core.http.service_auth import SERVICE_NOT_ALLOWED
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
 from parley_core.tls.tls_failures import TlsFailureLog
@@ -40,12 +45,8 @@ _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
 _ERROR_FIELDS = {"message", "type", "param", "code"}
 # Of an error: when to retry, and the limit that is reached.
 _FORWARDED_HEADERS = (
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-tokens",
-    "x-ratelimit-reset-tokens",
+    *("retry-after", "retry-after-ms", "x-should-retry"),
+    *(f"x-ratelimit-{each}-tokens" for each in ("limit", "remaining", "reset")),
 )
 _CONNECTION_ERRORS = (
     aiohttp.ServerDisconnectedError,
@@ -93,7 +94,7 @@ class ServiceError(ParleyError):
 
 
 class ServiceClient:
-    """Calls the service `callee` as the service `caller`, on behalf of a principal.
+    """Calls the service `callee` as the service of the signing key, on behalf of a principal.
 
     `service_principal` is for calls on nobody's behalf (a heartbeat, the end of a turn).
     """
@@ -103,20 +104,20 @@ class ServiceClient:
         http: aiohttp.ClientSession,
         url: str,
         *,
-        caller: str,
         callee: str,
-        secret: InternalSecret,
+        key: SigningKey,
         monitor: ProcessMonitor | None = None,
         tls: TlsSettings | None = None,
+        pseudonym_of: PseudonymOf = received_pseudonym,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http, self._url = http, url.rstrip("/")
-        self._caller, self._callee, self._clock = caller, callee, clock
+        self._caller, self._callee, self._clock = key.service, callee, clock
         self._monitor, self._tls = monitor, tls or TlsSettings()
         self._tls_failures = TlsFailureLog(callee)
         self._server = server_attributes(url)
-        self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
-        self.service_principal = service_principal(caller)
+        self._tokens = PrincipalSigner(key, audience=callee, pseudonym_of=pseudonym_of)
+        self.service_principal = service_principal(key.service)
 
     async def call(
         self,
@@ -164,17 +165,17 @@ class ServiceClient:
         principal: Principal,
         request_id: str,
         body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         idle_timeout: float,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Stream a response; its reads time out after `idle_timeout` seconds without a byte.
 
-        Its head must arrive within that time, however many 1xx responses come before it.
-
-        Raises as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
+        Its head must arrive within that time, however many 1xx responses come before it. Raises
+        as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
         with self._observed(method) as hop:
-            request_headers = self._headers(principal, request_id, body, None)
+            request_headers = self._headers(principal, request_id, body, headers)
             try:
                 async with asyncio.timeout(idle_timeout):
                     response = await self._http.request(
@@ -184,7 +185,7 @@ class ServiceClient:
                         headers=request_headers,
                         timeout=timeout,
                         allow_redirects=False,
-                        ssl=self._ssl(),
+                        ssl=self._tls.client,
                     )
                     is_error = response.status >= 300
                     error_response = await _read_response(response) if is_error else None
@@ -241,7 +242,7 @@ class ServiceClient:
             headers=headers,
             timeout=_CONNECT_TIMEOUT,
             allow_redirects=False,
-            ssl=self._ssl(),
+            ssl=self._tls.client,
         ) as response:
             return await _read_response(response)
 
@@ -263,24 +264,23 @@ class ServiceClient:
             headers["content-type"] = "application/json"
         return headers
 
-    def _ssl(self) -> ssl.SSLContext | bool:
-        return self._tls.client or True
-
     def _unreachable(self, error: Exception | None = None) -> Unavailable:
-        if error is not None:
-            self._tls_failures.report(error)
+        self._tls_failures.report(error)
         return Unavailable(
             f"The {self._callee} service cannot be reached. Please retry.",
             code=f"{self._callee}_unavailable",
         )
 
     def _error_of(self, response: ServiceResponse) -> ParleyError:
+        # The service rejected this process, not the user, whom a 401 or 403 would blame.
         if response.status == 401:
-            # The service rejected this process, not the user: a 401 would blame the user's token.
             _log.error("%s rejects the principal tokens of %s", self._callee, self._caller)
             return self._unreachable()
         try:
             error = msgspec.json.decode(response.body)["error"]
+            if error["code"] == SERVICE_NOT_ALLOWED:
+                _log.error("%s does not let %s make this call", self._callee, self._caller)
+                return self._unreachable()
             headers = {
                 name: response.headers[name]
                 for name in _FORWARDED_HEADERS

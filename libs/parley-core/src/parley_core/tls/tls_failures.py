@@ -15,7 +15,7 @@ class TlsFailureLog:
     def __init__(self, callee: str) -> None:
         self._callee, self._next_log = callee, 0.0
 
-    def report(self, error: BaseException) -> None:
+    def report(self, error: BaseException | None) -> None:
         """Log the reason if the error is of TLS.
 
         A server that refuses our certificate closes the connection, and the reason is in its log.

@@ -41,7 +41,7 @@ class TlsSettings(SettingsGroup):
     )
 
     _server: ssl.SSLContext | None = PrivateAttr(None)
-    _client: ssl.SSLContext | None = PrivateAttr(None)
+    _client: ssl.SSLContext | bool = PrivateAttr(True)
     _expires_at: datetime | None = PrivateAttr(None)
 
     @property
@@ -50,8 +50,8 @@ class TlsSettings(SettingsGroup):
         return self._server
 
     @property
-    def client(self) -> ssl.SSLContext | None:
-        """For the next connection to a service whose URL is https; None: aiohttp's default."""
+    def client(self) -> ssl.SSLContext | bool:
+        """For the next connection to a service whose URL is https; True: aiohttp's default."""
         return self._client
 
     @property
@@ -97,9 +97,9 @@ class TlsSettings(SettingsGroup):
             context.options |= ssl.OP_NO_TICKET
         return context
 
-    def _client_context(self) -> ssl.SSLContext | None:
+    def _client_context(self) -> ssl.SSLContext | bool:
         if not (self.ca_file or self.certificate_file):
-            return None
+            return True
         authorities = load_authorities("PARLEY_TLS_CA_FILE", self.ca_file) if self.ca_file else None
         context = ssl.create_default_context(cadata=authorities)
         context.minimum_version = _MINIMUM_VERSION

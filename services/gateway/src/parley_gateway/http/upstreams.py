@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from parley_core.auth.principal import InternalSecret
+from parley_core.auth.service_keys import SigningKey
 from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.tls.tls_settings import TlsSettings
@@ -14,7 +14,7 @@ class Upstreams:
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        secret: InternalSecret,
+        key: SigningKey,
         *,
         session_url: str,
         inference_url: str,
@@ -24,7 +24,13 @@ class Upstreams:
     ) -> None:
         def client(name: str, url: str) -> ServiceClient:
             return ServiceClient(
-                http, url, caller="gateway", callee=name, secret=secret, monitor=monitor, tls=tls
+                http,
+                url,
+                callee=name,
+                key=key,
+                monitor=monitor,
+                tls=tls,
+                pseudonym_of=key.pseudonym_of,
             )
 
         self.session = client("session", session_url)

@@ -30,6 +30,8 @@ RUNTIME_RIGHTS: Rights = {
     "api_key_outbox": _OUTBOX,
     "revocations": "SELECT, INSERT, UPDATE, DELETE",
     "turn_counts": "SELECT, INSERT, UPDATE, DELETE",
+    "daily_costs": "SELECT, INSERT, UPDATE, DELETE",
+    "cost_reservations": "SELECT, INSERT, UPDATE, DELETE",
 }
 
 
