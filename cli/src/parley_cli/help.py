@@ -10,8 +10,8 @@ EPILOGS = {
     "up": """\
 environment:
   PARLEY_DATA          data folder (default .parley)
-  PARLEY_PORT          port of the gateway (default 8080)
-  PARLEY_HOST          address of the gateway (default 127.0.0.1)
+  PARLEY_PORT, PARLEY_HOST
+                       port and address of the gateway (default 8080 and 127.0.0.1)
   XDG_CACHE_HOME       cache of Kafka's jars (default ~/.cache, on macOS ~/Library/Caches)
   OPENAI_BASE_URL, OPENAI_API_KEY, PARLEY_MODEL
                        model server, its API key and the default model; without a base URL and
@@ -26,19 +26,22 @@ environment:
   PARLEY_SESSION_…, PARLEY_INFERENCE_…, PARLEY_HISTORY_…, PARLEY_GATEWAY_…
                        settings of one service, passed to that service
 
-The embedded engines need the extra `up` (pip install 'parley-cli[up]').
-
 examples:
   parley up
   PARLEY_PORT=9000 parley up --replicas gateway=2,inference=2
-  parley up --monitoring
+  parley up --tls --monitoring
   OPENAI_API_KEY=... PARLEY_MODEL=gpt-4.1-mini parley up
+""",
+    "trust": """\
+Prints the commands of the operating system and runs them; they may ask for your password.
+
+examples:
+  parley trust --print
 """,
     "status": """\
 Each process is probed now. The exit code is 1 if no stack runs on the data folder (PARLEY_DATA).
 
 examples:
-  parley status
   parley status --json | jq -r '.[] | select(.name == "kafka") | .address'
 """,
     "token": """\

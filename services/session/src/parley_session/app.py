@@ -72,6 +72,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         limit_rules.replace(fresh_limit_rules)
         limits_audit.loaded(fresh.limits_file)
         settings.service_keys.replace(fresh.service_keys)
+        settings.tls.replace(fresh.tls)
         settings.kafka.reload_certificates()
 
     @asynccontextmanager
