@@ -120,22 +120,19 @@ async def session_services(
             settings.redis_url, on_result=monitor.dependencies["redis"].report
         ) as versions,
     ):
-        catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
-        limits = TurnLimits(limit_rules, TurnCounts(pool), TurnCosts(prices, catalogue))
-        yield _compose(
-            settings, policies, monitor, pool, partial_replies, versions, catalogue, limits
-        )
+        engines = pool, partial_replies, versions
+        yield _compose(settings, policies, limit_rules, prices, monitor, *engines)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
+    limit_rules: LimitRules,
+    prices: ModelPrices,
     monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
-    catalogue: AssistantCatalogue,
-    limits: TurnLimits,
 ) -> Services:
     kafka = monitor.dependencies["kafka"].report
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
@@ -157,6 +154,10 @@ def _compose(
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
 
+    catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
+    counts, api_keys = TurnCounts(pool), ApiKeyStore(pool, api_keys_relay.wake)
+    costs = TurnCosts(prices, catalogue)
+    limits = TurnLimits(limit_rules, counts, costs, api_keys.limits_of)
     store = EventStore(
         pool,
         settings.master_key,
@@ -202,7 +203,7 @@ def _compose(
     lifecycle = TurnLifecycle(store, turns, sessions, executor, prompt_builder, partial_replies)
     sweeper = LeaseSweeper(
         turns,
-        TurnCounts(pool),
+        counts,
         lifecycle,
         lease_seconds=settings.turn.lease_seconds,
         idempotency_hours=settings.idempotency_hours,
@@ -243,7 +244,7 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
-        api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
+        api_keys=ApiKeys(api_keys, installation_key, utc_now, limit_rules),
         revocations=Revocations(
             RevocationStore(pool, api_keys_relay.wake), installation_key, utc_now
         ),
