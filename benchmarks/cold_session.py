@@ -22,6 +22,7 @@ from benchmarks.table import Row, limit_row, milliseconds, print_table, time_row
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
+from parley_core.auth.service_keys import ServiceKeys
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.server import GC_THRESHOLDS
@@ -37,6 +38,7 @@ from parley_session.application.turns.submit_message import NewMessages
 from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.domain.session.commands import CompleteReply
+from parley_session.key_management.keyring import Keyring
 from parley_session.settings import SessionSettings
 from parley_session.storage.migrations import MIGRATIONS
 from parley_session.wiring import Services, session_services
@@ -161,7 +163,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
     """The session service without anything in memory."""
     settings = SessionSettings.model_validate(
         {
-            "internal_secret": "benchmark" * 4,
+            "service_keys": ServiceKeys({}),
             "master_key": MASTER_KEY,
             "database": {"url": dsn},
             "kafka": {"bootstrap_servers": "127.0.0.1:1"},
@@ -169,12 +171,9 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
             "max_messages_per_session": 2 * MESSAGES,
         }
     )
+    keyring, monitor = Keyring(settings.master_key), ProcessMonitor("session")
     async with session_services(
-        settings,
-        RetentionPolicies([]),
-        LimitRules(),
-        ModelPrices({}, ""),
-        ProcessMonitor("session"),
+        settings, keyring, RetentionPolicies([]), LimitRules(), ModelPrices({}, ""), monitor
     ) as services:
         for coroutine in services.background:
             coroutine.close()
@@ -183,7 +182,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
 
 async def _prepare(dsn: str) -> UUID:
     """Migrate the database and write the session into it."""
-    session_id, keys = uuid4(), MasterKeys.parse(MASTER_KEY)
+    session_id, keyring = uuid4(), Keyring(MasterKeys.parse(MASTER_KEY))
     key = DataKey.generate()
     events = [each for append in sample_appends(session_id, MESSAGES + 1, key) for each in append]
     connection = await asyncpg.connect(dsn)
@@ -203,7 +202,7 @@ async def _prepare(dsn: str) -> UUID:
         session_id,
         events[-1].sequence,
         events[-1].time,
-        keys.wrap(key, session_id),
+        await keyring.wrap(key, session_id),
     )
     await connection.execute("ANALYZE")
     await connection.close()

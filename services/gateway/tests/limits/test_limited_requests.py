@@ -19,7 +19,7 @@ from parley_core.runtime.settings import InvalidSettings
 from parley_gateway.limits import counted_requests
 from parley_testing.eventually import eventually
 from parley_testing.fake_service import error, raw
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 from parley_testing.session_service import FakeSessionService
 
 Limited = Callable[..., Awaitable[Gateway]]
@@ -213,7 +213,8 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(
     path = tmp_path / "limits.yaml"
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
     monkeypatch.setenv("PARLEY_LIMITS_FILE", str(path))
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
+    for name, value in key_variables("gateway").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PARLEY_JWT_SECRET", JWT_SECRET)
     for name in ("SESSION", "INFERENCE", "HISTORY"):
         monkeypatch.setenv(f"PARLEY_{name}_URL", "http://127.0.0.1:9")

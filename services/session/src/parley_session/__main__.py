@@ -21,6 +21,7 @@ from parley_core.storage.migrations import (
 )
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 from parley_session.operations import append_simulated, erase_user, recount_costs
 from parley_session.operations.backup import command as backup
 from parley_session.operations.backup.archive import BackupError
@@ -65,6 +66,9 @@ def main() -> int:
         return INVALID_SETTINGS
     except (MigrationError, LogError, BackupError) as error:
         report_failure(error)
+        return 1
+    except KeyServiceUnavailable as error:
+        report_failure(f"Stopped: {error}.")
         return 1
     except _QUOTING_ERRORS as error:
         report_failure(f"The event store failed: {type(error).__name__}.")

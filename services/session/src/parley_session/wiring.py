@@ -1,6 +1,5 @@
 """Composition root of the session service: builds every component once and connects them."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,8 +9,6 @@ from parley_core.limits.rules import LimitRules
 from parley_core.log import LogWriter
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
-from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.api_keys import ApiKeys
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
@@ -36,7 +33,10 @@ from parley_session.application.sessions.start_session import SessionStarter
 from parley_session.application.sessions.update_session import SessionUpdater
 from parley_session.application.turns.cancel_notices import CancelNotices
 from parley_session.application.turns.lease_sweeper import SWEEP_INTERVAL_SECONDS, LeaseSweeper
-from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
+from parley_session.application.turns.partial_reply_recovery import (
+    PartialReplyRecovery,
+    partial_reply_recovery,
+)
 from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
@@ -46,6 +46,7 @@ from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
+from parley_session.key_management.keyring import Keyring
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_sql import (
     API_KEYS_OUTBOX,
@@ -68,13 +69,6 @@ from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
-
-log = logging.getLogger(__name__)
-
-# The turn buffer only saves the text of interrupted replies: an outage of Redis must not delay
-# the sweeper.
-_REDIS_TIMEOUT_SECONDS = 1
-_REDIS_CIRCUIT_OPEN_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +101,26 @@ class Services:
 @asynccontextmanager
 async def session_services(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
     limit_rules: LimitRules,
     prices: ModelPrices,
     monitor: ProcessMonitor,
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
+    on_redis_result = monitor.dependencies["redis"].report
     async with (
         open_store_pool(settings.database, monitor) as pool,
-        partial_reply_recovery(settings.redis_url, monitor) as partial_replies,
-        version_publisher(
-            settings.redis_url, on_result=monitor.dependencies["redis"].report
-        ) as versions,
+        partial_reply_recovery(settings.redis_url, on_redis_result) as partial_replies,
+        version_publisher(settings.redis_url, on_result=on_redis_result) as versions,
     ):
         engines = pool, partial_replies, versions
-        yield _compose(settings, policies, limit_rules, prices, monitor, *engines)
+        yield _compose(settings, keyring, policies, limit_rules, prices, monitor, *engines)
 
 
 def _compose(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
     limit_rules: LimitRules,
     prices: ModelPrices,
@@ -148,7 +143,7 @@ def _compose(
         monitor.registry,
         [relay, assistants_relay, api_keys_relay],
         store_monitor,
-        settings.master_key,
+        keyring,
     )
 
     def on_session_appended(opens_turn: bool) -> None:
@@ -160,7 +155,7 @@ def _compose(
     limits = TurnLimits(limit_rules, counts, costs, api_keys.limits_of)
     store = EventStore(
         pool,
-        settings.master_key,
+        keyring,
         max_cache_bytes=settings.session_cache_max_bytes,
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
@@ -181,7 +176,7 @@ def _compose(
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
-    installation_key = InstallationKey(pool, settings.master_key)
+    installation_key = InstallationKey(pool, keyring)
     starter = SessionStarter(
         store,
         index,
@@ -217,7 +212,7 @@ def _compose(
         store=store,
         turns=turns,
         index=index,
-        search_keys=SearchKeys(pool, settings.master_key),
+        search_keys=SearchKeys(pool, keyring),
         sessions=sessions,
         starter=starter,
         updater=SessionUpdater(executor, sessions),
@@ -277,24 +272,3 @@ def new_relay(
         database_timeout_seconds=database.timeout_seconds,
     )
     return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table, on_log_result)
-
-
-@asynccontextmanager
-async def partial_reply_recovery(
-    redis_url: str | None, monitor: ProcessMonitor
-) -> AsyncIterator[PartialReplyRecovery]:
-    if redis_url is None:
-        log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
-        yield PartialReplyRecovery(None)
-        return
-    redis = RedisWithCircuitBreaker(
-        redis_url,
-        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
-        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
-        max_connections=1,
-        on_result=monitor.dependencies["redis"].report,
-    )
-    try:
-        yield PartialReplyRecovery(TurnBuffers(redis))
-    finally:
-        await redis.aclose()

@@ -31,7 +31,7 @@ def run_tail(locations: StackLocations, options: argparse.Namespace) -> int:
 
 
 def _key_source(locations: StackLocations) -> KeySource:
-    return KeySource(locations.session_url(), locations.internal_secret())
+    return KeySource(locations.session_url(), locations.signing_key())
 
 
 def _tail_options(options: argparse.Namespace) -> TailOptions:

@@ -15,25 +15,20 @@ from parley_contracts.session_api.keys import (
 )
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_session.api.authentication import Authenticators
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.search_keys import SearchKeys
 
 
-def key_routes(
-    authenticators: Authenticators, store: EventStore, search_keys: SearchKeys
-) -> Sequence[Route]:
+def key_routes(store: EventStore, search_keys: SearchKeys) -> Sequence[Route]:
     async def read_data_keys(request: Request) -> Response:
-        authenticators.history_or_cli(request)
         body = await decode_body(request, DataKeysRequest)
         keys = await store.data_keys(body.session_ids)
         secrets = {session_id: _secret(key) for session_id, key in keys.items()}
         return json_response(DataKeysResponse(secrets))
 
     async def read_search_keys(request: Request) -> Response:
-        authenticators.history(request)
         body = await decode_body(request, SearchKeysRequest)
         people = [Principal(person.tenant, person.user) for person in body.people]
         keys = await search_keys.get_or_create(people)

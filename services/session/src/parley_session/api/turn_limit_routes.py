@@ -11,19 +11,19 @@ from parley_contracts.session_api.limit_bodies import (
     AdmitCompletionResponse,
     LimitsResponse,
 )
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response
 from parley_session.application.turns.turn_limits import TurnLimits
 
 
-def limit_routes(authenticators: Authenticators, limits: TurnLimits) -> Sequence[Route]:
+def limit_routes(limits: TurnLimits) -> Sequence[Route]:
     async def read_limits(request: Request) -> Response:
-        principal = authenticators.gateway(request).principal
+        principal = caller_of(request).principal
         return json_response(LimitsResponse([*await limits.standing(principal)]))
 
     async def admit_completion(request: Request) -> Response:
-        principal = authenticators.gateway(request).principal
+        principal = caller_of(request).principal
         body = await decode_body(request, AdmitCompletionRequest)
         response = json_response(
             AdmitCompletionResponse(await limits.admit_completion(principal, body))
@@ -32,7 +32,7 @@ def limit_routes(authenticators: Authenticators, limits: TurnLimits) -> Sequence
         return response
 
     async def release_completion(request: Request) -> Response:
-        principal = authenticators.gateway_or_inference(request).principal
+        principal = caller_of(request).principal
         await limits.release_completion(principal, request.path_params["id"])
         return json_response({})
 

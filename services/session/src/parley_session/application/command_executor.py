@@ -102,15 +102,17 @@ class CommandExecutor:
         as_system: bool = False,
         request: IdempotentRequest | None = None,
         preloaded: LoadedSession | None = None,
+        without_key: bool = False,
     ) -> CommandResult | AlreadyExecuted:
         """Execute in the name of the caller, or of Parley itself (`as_system`).
 
-        `preloaded` saves the first load. Raises a DomainError, IdempotencyKeyReused,
+        `preloaded` saves the first load. A command `without_key` neither reads nor seals content.
+        Raises a DomainError, IdempotencyKeyReused,
         EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
         admission's refusal of a turn, LimitExceeded or BudgetExceeded.
         """
         for _ in range(self._max_attempts):
-            loaded = preloaded or await self._load(session_id)
+            loaded = preloaded or await self._load(session_id, without_key)
             preloaded = None  # The next attempt must see the concurrent append.
             # Checked after the load: an execution that the load did not see is found here.
             if request and (earlier := await self.find_previous_execution(request)):
@@ -144,10 +146,11 @@ class CommandExecutor:
         request.check_same(record, key)
         return AlreadyExecuted(record.session_id, record.turn_id, request.answer_in(record, key))
 
-    async def _load(self, session_id: UUID) -> LoadedSession | None:
+    async def _load(self, session_id: UUID, without_key: bool) -> LoadedSession | None:
         """Raises SessionNotFound for an erased session."""
+        load = self._store.load_without_key if without_key else self._store.load
         try:
-            return await self._store.load(session_id)
+            return await load(session_id)
         except KeyDestroyed:
             raise SessionNotFound from None
 

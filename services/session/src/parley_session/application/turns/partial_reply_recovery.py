@@ -1,9 +1,12 @@
 """Partial reply recovery: reads what a lost runner streamed from the turn's Redis buffer."""
 
 import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from parley_core.crypto.sealing import DataKey
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer import TurnBufferReader
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_core.token_estimate import estimate_tokens
@@ -14,6 +17,32 @@ log = logging.getLogger(__name__)
 
 _ENTRIES_PER_READ = 2_000
 _DETAILS = "The reply was interrupted. Please retry."
+
+
+# An outage of Redis must not delay the sweeper.
+_REDIS_TIMEOUT_SECONDS = 1
+_REDIS_CIRCUIT_OPEN_SECONDS = 5
+
+
+@asynccontextmanager
+async def partial_reply_recovery(
+    redis_url: str | None, on_result: Callable[[bool], None]
+) -> AsyncIterator["PartialReplyRecovery"]:
+    if redis_url is None:
+        log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
+        yield PartialReplyRecovery(None)
+        return
+    redis = RedisWithCircuitBreaker(
+        redis_url,
+        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
+        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
+        max_connections=1,
+        on_result=on_result,
+    )
+    try:
+        yield PartialReplyRecovery(TurnBuffers(redis))
+    finally:
+        await redis.aclose()
 
 
 class PartialReplyRecovery:
