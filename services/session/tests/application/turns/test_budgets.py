@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from session_support.budgets import (
+    API_KEY,
     COMPLETION_COST,
     COST,
     PRICE,
@@ -193,9 +194,10 @@ async def test_budgets_of_an_api_key_and_of_a_tenant_count_beside_that_of_a_pers
     budgeted: Budgeted,
 ) -> None:
     session = await budgeted(
-        "{cost_per_day: 9000}, {api_key: k-1, cost_per_day: 1500},{per: tenant, cost_per_day: 3500}"
+        f"{{cost_per_day: 9000}}, {{api_key: {API_KEY}, cost_per_day: 1500}},"
+        "{per: tenant, cost_per_day: 3500}"
     )
-    program = Principal("default", "ada", api_key="k-1")
+    program = Principal("default", "ada", api_key=API_KEY)
     for who, status in ((program, 201), (program, 429), (ADA, 201), (EVE, 201), (EVE, 429)):
         assert (await opened(session, who)).status == status
     assert (await opened(session, OTHER_ADA)).status == 201
