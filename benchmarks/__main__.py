@@ -12,6 +12,7 @@ NAMES = (
     "flood",
     "history",
     "idle_streams",
+    "internal_call",
     "limits",
     "loop_lag",
     "outbox",

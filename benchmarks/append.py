@@ -11,11 +11,12 @@ import asyncpg
 from benchmarks.load.sample_conversations import Append, sample_appends
 from benchmarks.servers.engines import postgres
 from benchmarks.table import percentile, print_table, rate_row, time_row
-from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.master_keys import LocalKey, MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.cloudevents import encode
+from parley_session.key_management.keyring import Keyring
 from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.migrations import MIGRATIONS
 
@@ -93,7 +94,9 @@ async def _concurrent_rate(writer: Writer) -> float:
 
 
 def _event_store_writer(pool: Pool) -> Writer:
-    store = EventStore(pool, MasterKeys({"k": os.urandom(32)}, "k"), max_cache_bytes=1_000_000)
+    store = EventStore(
+        pool, Keyring(MasterKeys({"k": LocalKey(os.urandom(32))})), max_cache_bytes=1_000_000
+    )
 
     async def write(appends: Sequence[Append]) -> list[float]:
         loaded: LoadedSession | None = None

@@ -22,6 +22,7 @@ from benchmarks.table import Row, limit_row, milliseconds, print_table, time_row
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
+from parley_core.auth.service_keys import ServiceKeys
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.server import GC_THRESHOLDS
@@ -32,10 +33,12 @@ from parley_events.cloudevents import encode
 from parley_inference.session.context_window_cache import ContextWindowCache, build_prompt
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.application.model_prices import ModelPrices
 from parley_session.application.turns.submit_message import NewMessages
 from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.domain.session.commands import CompleteReply
+from parley_session.key_management.keyring import Keyring
 from parley_session.settings import SessionSettings
 from parley_session.storage.migrations import MIGRATIONS
 from parley_session.wiring import Services, session_services
@@ -160,7 +163,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
     """The session service without anything in memory."""
     settings = SessionSettings.model_validate(
         {
-            "internal_secret": "benchmark" * 4,
+            "service_keys": ServiceKeys({}),
             "master_key": MASTER_KEY,
             "database": {"url": dsn},
             "kafka": {"bootstrap_servers": "127.0.0.1:1"},
@@ -168,8 +171,9 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
             "max_messages_per_session": 2 * MESSAGES,
         }
     )
+    keyring, monitor = Keyring(settings.master_key), ProcessMonitor("session")
     async with session_services(
-        settings, RetentionPolicies([]), LimitRules(), ProcessMonitor("session")
+        settings, keyring, RetentionPolicies([]), LimitRules(), ModelPrices({}, ""), monitor
     ) as services:
         for coroutine in services.background:
             coroutine.close()
@@ -178,7 +182,7 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
 
 async def _prepare(dsn: str) -> UUID:
     """Migrate the database and write the session into it."""
-    session_id, keys = uuid4(), MasterKeys.parse(MASTER_KEY)
+    session_id, keyring = uuid4(), Keyring(MasterKeys.parse(MASTER_KEY))
     key = DataKey.generate()
     events = [each for append in sample_appends(session_id, MESSAGES + 1, key) for each in append]
     connection = await asyncpg.connect(dsn)
@@ -198,7 +202,7 @@ async def _prepare(dsn: str) -> UUID:
         session_id,
         events[-1].sequence,
         events[-1].time,
-        keys.wrap(key, session_id),
+        await keyring.wrap(key, session_id),
     )
     await connection.execute("ANALYZE")
     await connection.close()

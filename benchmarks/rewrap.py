@@ -16,6 +16,7 @@ from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import open_pool
+from parley_session.key_management.keyring import Keyring
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.migrations import MIGRATIONS
 
@@ -33,7 +34,7 @@ async def run() -> None:
         async with open_pool(
             dsn, max_connections=2, timeout_seconds=30, application_name="benchmark"
         ) as pool:
-            store = EventStore(pool, MasterKeys.parse(BOTH), max_cache_bytes=1)
+            store = EventStore(pool, Keyring(MasterKeys.parse(BOTH)), max_cache_bytes=1)
             alone = [await _read(store, session_ids) for _ in range(BASELINE_READS)]
             rewrap = asyncio.create_task(_rewrap(dsn))
             beside = list[float]()
@@ -56,13 +57,11 @@ async def run() -> None:
 
 
 async def _store(dsn: str) -> list[UUID]:
-    master_keys, now = MasterKeys.parse(OLD), datetime.now(UTC)
+    keyring, now = Keyring(MasterKeys.parse(OLD)), datetime.now(UTC)
     ids = [uuid4() for _ in range(KEYS)]
+    wrapped = await keyring.wrap_all([(DataKey.generate(), each) for each in ids])
     rows = [
-        (
-            *(each, "default", f"user-{number % PEOPLE}", "helper", 1, now),
-            master_keys.wrap(DataKey.generate(), each),
-        )
+        (each, "default", f"user-{number % PEOPLE}", "helper", 1, now, wrapped[number])
         for number, each in enumerate(ids)
     ]
     connection = await asyncpg.connect(dsn)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from parley_core.auth.principal import InternalSecret
+from parley_core.auth.service_keys import ServiceKeys, generate_signing_key
 from parley_gateway.app import create_gateway
 from parley_gateway.auth.token_settings import JWTSettings
 from parley_gateway.settings import GatewaySettings
@@ -34,7 +34,8 @@ async def _document() -> str:
     nowhere = "http://127.0.0.1:9"
     secret = "none-" * 8
     settings = GatewaySettings(
-        internal_secret=InternalSecret.parse(secret),
+        signing_key=generate_signing_key("gateway", 1),
+        service_keys=ServiceKeys({}),
         session_url=nowhere,
         inference_url=nowhere,
         history_url=nowhere,

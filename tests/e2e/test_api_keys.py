@@ -117,7 +117,7 @@ async def test_keys_are_events_of_a_topic_of_their_own_and_their_secrets_are_now
             "parley.api_key.api_key_revoked.v1",
         ]
 
-    await eventually(are_published, within=30)
+    await eventually(are_published)
     for path in stack.data.rglob("*"):
         # PostgreSQL removes files of its own meanwhile.
         with suppress(FileNotFoundError, IsADirectoryError):

@@ -26,7 +26,7 @@ async def test_a_background_turn_completes_without_a_connected_client(
     async def has_ended() -> bool:
         return bool((await ada.get(f"/turns/{turn['id']}"))["status"] == "completed")
 
-    await eventually(has_ended, within=20)
+    await eventually(has_ended)
     ended = await ada.get(f"/turns/{turn['id']}")
     assert ended["reply"]["content"] == 6 * TOKEN
     assert await ada.messages(session, ended["version"]) == [ended["message"], ended["reply"]]

@@ -70,7 +70,7 @@ async def test_a_projector_killed_in_a_backlog_projects_each_event_once(
     os.kill(projector, signal.SIGSTOP)
     await load.send_each(times=10)
     os.kill(projector, signal.SIGCONT)
-    await eventually(lambda: some_are_projected(load), within=20)
+    await eventually(lambda: some_are_projected(load))
     os.kill(projector, signal.SIGKILL)
     assert await some_are_behind(load)
     await assert_nothing_lost(load, stack)

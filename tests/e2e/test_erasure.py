@@ -36,7 +36,7 @@ async def test_a_confirmed_erasure_removes_the_session_from_every_response(
     session, word = await ada.start_session(title="Secret"), f"word{uuid4().hex}"
     turn = await ada.send(session, f"The {word}")
     await ada.history(session)
-    await eventually(lambda: found(ada, word), within=10)
+    await eventually(lambda: found(ada, word))
 
     erased = await ada.delete(f"/sessions/{session}")
     assert (erased["id"], erased["erased"]) == (session, True)
@@ -74,7 +74,7 @@ async def test_the_log_of_an_erased_session_can_still_be_replayed(ada: User, sta
         reached = last_sequences(await read_records(stack.address("kafka")))
         return reached.get(session) == int(erased["version"])
 
-    await eventually(is_published, within=10)
+    await eventually(is_published)
     assert "session_erased" in await stack.stdout_of("log", "tail", "--session", session)
 
 
@@ -85,9 +85,9 @@ async def test_erasing_a_session_ends_its_running_reply(
     async with ada.stream(session, text) as turn:
         events = turn.__aiter__()
         assert (await anext(events))["type"] == "turn.started"
-        await eventually(lambda: model_server.prompts_with(text), within=10)
+        await eventually(lambda: model_server.prompts_with(text))
         assert (await ada.delete(f"/sessions/{session}"))["erased"] is True
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             last = [event async for event in events][-1]
     assert (last["type"], last["sequence_number"]) == ("reply.cancelled", 0)
     assert (last["message"]["content"], last["error"]["code"]) == ("", "session_erased")
@@ -138,7 +138,7 @@ async def test_a_deleted_session_is_erased_after_the_undelete_window(stack: Stac
     async def erased() -> bool:
         return bool((await user.delete(f"/sessions/{session}"))["erased"])
 
-    await eventually(erased, within=20)
+    await eventually(erased)
     status, error = await user.expect_error("POST", f"/sessions/{session}/restore", json={})
     assert (status, error["code"]) == GONE
 
@@ -154,7 +154,7 @@ async def test_idle_sessions_are_erased_by_policy_unless_under_a_legal_hold(
     async def gone(session: str) -> bool:
         return (await user.request("GET", f"/sessions/{session}")).status_code == 404
 
-    await eventually(lambda: gone(idle), within=20)
+    await eventually(lambda: gone(idle))
     assert (await user.get(f"/sessions/{held}"))["legal_hold"] is True
     status, error = await user.expect_error("DELETE", f"/sessions/{held}")
     assert (status, error["code"]) == (409, "legal_hold")
@@ -163,7 +163,7 @@ async def test_idle_sessions_are_erased_by_policy_unless_under_a_legal_hold(
     )
     assert status == 403
     await admin.patch(f"/sessions/{held}", {"legal_hold": False})
-    await eventually(lambda: gone(held), within=20)
+    await eventually(lambda: gone(held))
 
 
 async def test_erase_user_erases_one_users_sessions_and_no_others(ada: User, stack: Stack) -> None:
@@ -179,5 +179,5 @@ async def test_erase_user_erases_one_users_sessions_and_no_others(ada: User, sta
     status, _ = await leaving.expect_error("GET", f"/history/{sessions[0]}")
     assert status == 404
     for session in sessions:
-        await eventually(partial(is_gone, leaving, session), within=10)
+        await eventually(partial(is_gone, leaving, session))
     assert (await ada.get(f"/sessions/{kept}"))["id"] == kept

@@ -54,7 +54,7 @@ async def test_every_record_is_a_cloud_event(ada: User, stack: Stack) -> None:
     async def is_published() -> bool:
         return last_sequences(await read_records(broker)).get(session, 0) == len(TURN)
 
-    await eventually(is_published, within=20)
+    await eventually(is_published)
     records = [each for each in await read_records(broker) if each.key.decode() == session]
     assert len({record.partition for record in records}) == 1
     for record in records:

@@ -102,7 +102,7 @@ async def test_a_request_repeated_by_the_sdk_returns_the_turn_it_opened(
                 TEXT=text,
             )
         )
-        await eventually(lambda: model_server.prompts_with(text), within=20)
+        await eventually(lambda: model_server.prompts_with(text))
         await proxy.cut_all()
         model_server.open_gate(text)
         completion = await call

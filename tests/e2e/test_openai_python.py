@@ -261,7 +261,7 @@ async def test_a_request_repeated_by_the_sdk_returns_the_turn_it_opened(
                 model=MODEL, messages=[user_message(text)], metadata={"session_id": session}
             )
         )
-        await eventually(lambda: model_server.prompts_with(text), within=20)
+        await eventually(lambda: model_server.prompts_with(text))
         await proxy.cut_all()
         model_server.open_gate(text)
         completion = await call

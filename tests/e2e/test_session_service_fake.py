@@ -26,6 +26,7 @@ from parley_contracts.session_api.revocation_bodies import (
 from parley_contracts.session_api.turns import ClaimTurnResponse, HeartbeatResponse
 from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.principal import Principal
+from parley_core.auth.service_keys import SigningKey
 from parley_testing.session_service import FakeSessionService
 from parley_testing.stored_turn import ADA
 
@@ -35,8 +36,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @pytest_asyncio.fixture(loop_scope="session", params=["fake", "real"])
 async def service(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[SessionService]:
     if request.param == "real":
-        secret = (stack.data / "secrets" / "internal-secret").read_text().strip()
-        service = SessionService(f"http://{stack.address('session')}", secret)
+        secrets = stack.data / "secrets"
+        service = SessionService(
+            f"http://{stack.address('session')}",
+            lambda caller: SigningKey.parse((secrets / f"{caller}-signing-key").read_text()),
+        )
         yield service
         await service.http.close()
     else:

@@ -81,7 +81,7 @@ async def test_a_stateless_completion_is_counted_once(ada: User) -> None:
     async def counted() -> bool:
         return bool((await ada.get("/usage"))["total"]["replies"])
 
-    await eventually(counted, within=10)
+    await eventually(counted)
     usage = await ada.get("/usage", group_by="session")
     assert usage["total"]["replies"] == 1
     assert usage["total"]["total_tokens"] == answered["usage"]["total_tokens"]

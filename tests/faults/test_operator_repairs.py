@@ -46,7 +46,7 @@ async def test_an_undecodable_record_parks_its_session_until_it_is_discarded(
         listed = await stack.stdout_of("log", "dead-letters", "list")
         return position in listed and parked in listed
 
-    await eventually(is_listed, within=20)
+    await eventually(is_listed)
     behind = await ada.get(f"/history/{parked}", allow_behind="true")
     assert (behind["version"], behind["behind"]) == (4, True)
     printed = await stack.stdout_of("log", "dead-letters", "show", position)

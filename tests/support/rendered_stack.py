@@ -20,6 +20,7 @@ from parley_session.settings import (
     MigrateSettings,
     SessionSettings,
 )
+from parley_testing.peers import SERVICE_KEYS, key_variables
 from tools.manifests import render
 
 Resource = dict[str, Any]
@@ -42,7 +43,7 @@ SETTINGS: dict[str, type[Settings]] = {
 }
 _COMMAND = re.compile(r"python -m (parley_\w+(?: [a-z][a-z-]*)?)")
 SECRETS = {
-    "PARLEY_INTERNAL_SECRET": "i" * 32,
+    "PARLEY_SERVICE_KEYS": SERVICE_KEYS,
     "PARLEY_MASTER_KEY": "first:" + "A" * 43 + "=",
     "PARLEY_SESSION_DATABASE_URL": "postgresql://user:password@host/name",
     "PARLEY_HISTORY_DATABASE_URL": "postgresql://user:password@host/name",
@@ -110,9 +111,10 @@ class Stack:
                 if variable.endswith("_CA_PATH"):
                     value = certifi.where()
                 secret = variable.removesuffix("_FILE")
-                if secret != variable and secret in SECRETS:
+                samples = SECRETS | key_variables(_service(workload.name))
+                if secret != variable and secret in samples:
                     file = self.folder / variable
-                    file.write_text(SECRETS[secret])
+                    file.write_text(samples[secret])
                     value = str(file)
                 patch.setenv(variable, value)
             return load(workload.settings)
@@ -153,6 +155,15 @@ def mounted_files(stack: Stack, workload: Workload) -> set[str]:
             continue
         found |= {f"{mount['mountPath']}/{name}" for name in names}
     return found
+
+
+def secret_names(workload: Workload) -> set[str]:
+    """The Secrets of the pod, without the prefix of all and the hash of generated ones."""
+    return {
+        re.sub(r"-[a-z0-9]{10}$", "", secret["name"]).removeprefix("parley-")
+        for volume in workload.pod.get("volumes", [])
+        for secret in _secrets_of(volume)
+    }
 
 
 def missing_secrets(stack: Stack) -> list[tuple[str, str, set[str]]]:

@@ -19,7 +19,7 @@ environment:
   PARLEY_POSTGRES, PARLEY_KAFKA, PARLEY_REDIS
                        engines that already run, used instead of the embedded ones: an
                        administrator's postgresql:// URL, host:port, a redis:// URL
-  PARLEY_MASTER_KEY, PARLEY_INTERNAL_SECRET, PARLEY_JWT_SECRET
+  PARLEY_MASTER_KEY, PARLEY_JWT_SECRET
                        secrets, used instead of those generated in the data folder
   PARLEY_MODELS, PARLEY_ASSISTANTS, PARLEY_POLICIES
                        YAML files with models, shared assistants and retention policies
@@ -84,7 +84,7 @@ Each line has the time (UTC), session, sequence, type, actor, details such as mo
 finish reason, and PARTITION:OFFSET. On a terminal it is cut to the width: the session is the
 beginning of its ID, which --session takes, too. Message content is encrypted in the log. --content
 fetches the keys from the session service; unless the stack of the data folder runs, set
-PARLEY_INTERNAL_SECRET and PARLEY_SESSION_URL.
+PARLEY_SIGNING_KEY (that of the command line) and PARLEY_SESSION_URL.
 
 examples:
   parley log tail -f
@@ -102,8 +102,8 @@ export is incomplete. --continue finishes an export that was interrupted or kill
 the log has got since; other options must then be left out or be the same as before.
 
 Content is written as it is in the log, encrypted. --content fetches the keys from the session
-service (PARLEY_INTERNAL_SECRET and PARLEY_SESSION_URL unless the stack runs) and writes clear text;
-sessions that were erased have none. A later erasure does not reach the copy.
+service (PARLEY_SIGNING_KEY, that of the command line, and PARLEY_SESSION_URL unless the stack runs)
+and writes clear text; sessions that were erased have none. A later erasure does not reach the copy.
 
 For s3://BUCKET/PREFIX, credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the URL
 may have region, scheme and endpoint_override.
@@ -242,10 +242,13 @@ A master key is replaced while people chat: `rotate` shows the next step, and re
 time. Run an interrupted rewrap again. Uses PARLEY_MASTER_KEY, or secrets/master-key in the data
 folder (PARLEY_DATA), which its stack re-reads within 10 s; the event store is that of the stack.
 
+`signing` makes other keys: those with which services sign their calls to each other, and the set of
+public keys that all need. With --next it adds one of a service, to replace the one before.
+
 examples:
   parley keys status
-  parley keys rotate
   parley keys rewrap --to k2 --dry-run
+  parley keys signing --to keys --next gateway
 """,
     "api-keys": """\
 API keys are credentials of programs, which act as the user. They are sent like a token, or as the

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from parley_core.auth.principal import MIN_SECRET_BYTES, InternalSecret
+from parley_core.auth.service_keys import SigningKeySetting, key_of
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.log.kafka_settings import KafkaSecuritySettings
 from parley_core.runtime.settings import (
@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+MIN_SECRET_BYTES = 32
+
+
 def _signing_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"it should have at least {MIN_SECRET_BYTES} bytes")
@@ -45,11 +48,6 @@ def _signing_secret(secret: SecretStr) -> SecretStr:
 def _master_key(key: SecretStr) -> SecretStr:
     MasterKeys.parse(key.get_secret_value())
     return key
-
-
-def _internal_secret(secret: SecretStr) -> SecretStr:
-    InternalSecret.parse(secret.get_secret_value())
-    return secret
 
 
 DEFAULT_DATA = Path(".parley")
@@ -99,11 +97,6 @@ class ExternalEngineSettings(DataSettings):
     )
     topic_min_isr: Annotated[Count, Variable("PARLEY_SESSION_TOPIC_MIN_ISR")] = Field(
         default=1, description="the minimum of in-sync replicas of new topics, from 1"
-    )
-    internal_secret: Annotated[SecretStr, AfterValidator(_internal_secret)] | None = Field(
-        default=None,
-        description="at least 32 random bytes, the same for every service; by default the secret "
-        "in the data folder",
     )
     kafka_security: Annotated[KafkaSecuritySettings, Prefix("PARLEY_KAFKA_")]
 
@@ -177,6 +170,11 @@ class OperationsSettings(ExternalEngineSettings):
         None,
         description="the base URL of the session service, such as http://127.0.0.1:8081",
         pattern="^https?://",
+    )
+    signing_key: Annotated[SigningKeySetting, key_of("cli")] | None = Field(
+        default=None,
+        description="the private Ed25519 key of the command line, a JSON Web Key; by default the "
+        "key in the data folder",
     )
 
 

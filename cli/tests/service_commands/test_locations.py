@@ -1,5 +1,6 @@
 """Locations of the log and stores: variables first, then the stack of the data folder."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from parley_cli.service_commands.locations import StackLocations, StackNotRunnin
 from parley_cli.settings import OperationsSettings, load
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, RunningStack, StackLock, write_state_file
+from parley_testing.peers import signing_key
 
 COMMANDS = [
     ["log", "tail"],
@@ -60,9 +62,8 @@ def test_without_a_stack_each_command_names_the_missing_variable(
 
 
 def test_a_running_stack_has_all_locations(stack: SecretStore) -> None:
-    session, history, shared = map(
-        stack.password, ("session-database", "history-database", "internal-secret")
-    )
+    session, history = map(stack.password, ("session-database", "history-database"))
+    stack.create_signing_keys()
     locations = stack_locations()
     assert locations.brokers().bootstrap == "127.0.0.1:9000"
     assert locations.log_environment()["PARLEY_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:9000"
@@ -76,15 +77,15 @@ def test_a_running_stack_has_all_locations(stack: SecretStore) -> None:
     assert locations.history_database() == (
         f"postgresql://parley_history:{history}@127.0.0.1:5000/parley_history"
     )
-    assert locations.internal_secret().value.decode() == shared
+    assert locations.signing_key().id == "cli-1"
 
 
 @pytest.mark.usefixtures("stack")
 def test_a_missing_secret_is_reported_and_not_generated(data: Path) -> None:
     with pytest.raises(
-        StackNotRunning, match=r"secrets has no internal-secret: set PARLEY_INTERNAL_SECRET"
+        StackNotRunning, match=r"secrets has no cli-signing-key: set PARLEY_SIGNING_KEY"
     ):
-        stack_locations().internal_secret()
+        stack_locations().signing_key()
     assert not (data / "secrets").exists()
 
 
@@ -100,7 +101,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
         "PARLEY_HISTORY_DATABASE_URL": "postgresql://h:pw@db/h",
         "PARLEY_REDIS": "redis://:pw@redis.example:6379/0",
         "PARLEY_SESSION_URL": "http://session:8081",
-        "PARLEY_INTERNAL_SECRET": "i" * 32,
+        "PARLEY_SIGNING_KEY": json.dumps(signing_key("cli", 2).to_jwk()),
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -115,7 +116,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
     assert locations.history_database() == variables["PARLEY_HISTORY_DATABASE_URL"]
     assert locations.redis_environment() == {"PARLEY_REDIS_URL": variables["PARLEY_REDIS"]}
     assert locations.session_url() == variables["PARLEY_SESSION_URL"]
-    assert locations.internal_secret().value == b"i" * 32
+    assert locations.signing_key().id == "cli-2"
 
 
 def test_external_engines_need_only_the_stored_passwords(

@@ -9,6 +9,7 @@ import pytest
 
 from parley_cli.__main__ import main
 from parley_cli.stack.secret_store import SecretLost, SecretStore
+from parley_core.auth.service_keys import CALLING_SERVICES, ServiceKeys
 from parley_core.crypto.master_keys import MasterKeys
 
 SECRET = "s" * 32
@@ -34,6 +35,25 @@ def test_secrets_are_generated_once_and_readable_only_by_their_owner(tmp_path: P
     MasterKeys.parse(generated[2])
     for file in (tmp_path / "secrets").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_each_service_gets_a_signing_key_of_its_own_that_the_public_set_has(
+    tmp_path: Path,
+) -> None:
+    store = SecretStore(tmp_path)
+    folder = store.create_signing_keys()
+    keys = [store.signing_key(service) for service in CALLING_SERVICES]
+    public = ServiceKeys.parse((folder / "service-keys").read_text())
+    assert [key and key.service for key in keys] == [*CALLING_SERVICES]
+    assert [*public.by_id] == [key and key.id for key in keys]
+    stored = {file.name: file.read_text() for file in folder.iterdir()}
+    SecretStore(tmp_path).create_signing_keys()
+    assert {file.name: file.read_text() for file in folder.iterdir()} == stored
+    for file in folder.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    (folder / "cli-signing-key").write_text("{}")
+    with pytest.raises(SecretLost, match="cli-signing-key is damaged: restore the file"):
+        store.create_signing_keys()
 
 
 def test_a_missing_master_key_is_not_generated_again(tmp_path: Path) -> None:

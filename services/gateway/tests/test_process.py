@@ -12,13 +12,13 @@ from gateway_fakes.issuer import JWT_SECRET, token
 
 from parley_cli.engines import free_port
 from parley_gateway.__main__ import main
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 from parley_testing.processes import started, until_ready
 from parley_testing.serving import client_session
 from parley_testing.session_service import FakeSessionService
 
 RIGHT = {
-    "PARLEY_INTERNAL_SECRET": SECRET,
+    **key_variables("gateway"),
     "PARLEY_SESSION_URL": "http://127.0.0.1:9",
     "PARLEY_INFERENCE_URL": "http://127.0.0.1:9",
     "PARLEY_HISTORY_URL": "http://127.0.0.1:9",
@@ -39,7 +39,12 @@ ISSUERS = {"PARLEY_JWT_SECRET": "", "PARLEY_OIDC_ISSUERS": "/nowhere.yaml"}
             {"PARLEY_HISTORY_URL": "localhost"},
             "PARLEY_HISTORY_URL is wrong. It should be",
         ),
-        ({"PARLEY_INTERNAL_SECRET": "short"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
+        ({"PARLEY_SIGNING_KEY": "short"}, "PARLEY_SIGNING_KEY is wrong: it should be a private"),
+        (
+            {"PARLEY_SIGNING_KEY": key_variables("inference")["PARLEY_SIGNING_KEY"]},
+            "PARLEY_SIGNING_KEY is wrong: it is a key of inference; it should be one of gateway.",
+        ),
+        ({"PARLEY_SERVICE_KEYS": "[]"}, "PARLEY_SERVICE_KEYS is wrong: it should be a JSON Web"),
         (
             {"PARLEY_GATEWAY_PORT": "x"},
             "PARLEY_GATEWAY_PORT is wrong. It should be the port to listen on, from 1 to 65535.",
@@ -123,7 +128,7 @@ async def test_sigterm_ends_open_streams_and_then_the_process(
         async with client.stream("private words", bearer=bearer) as stream:
             await stream.until_text(7)
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(15):
                 assert await stream.events() == []
     _, error = await process.communicate()
     assert process.returncode == 0

@@ -63,7 +63,7 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
     async def are_reported() -> Any:
         return expected.items() <= (await metrics_at(url)).items()
 
-    await eventually(are_reported, within=30)
+    await eventually(are_reported)
     await tables.connection.execute("ALTER TABLE positions RENAME TO away")
 
     async def are_omitted() -> Any:

@@ -9,13 +9,13 @@ from inference_fakes.model_server import ModelServer, chunk, reply
 
 from parley_cli.engines import free_port
 from parley_inference.__main__ import main
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 from parley_testing.processes import started, until_ready
 from parley_testing.serving import client_session
 from parley_testing.session_service import FakeSessionService
 
 ENVIRONMENT = {
-    "PARLEY_INTERNAL_SECRET": SECRET,
+    **key_variables("inference"),
     "PARLEY_SESSION_URL": "http://127.0.0.1:9",
     "PARLEY_MODEL": "demo",
     "OPENAI_API_KEY": KEY,
@@ -27,7 +27,8 @@ ENVIRONMENT = {
     [
         ({"PARLEY_SESSION_URL": ""}, "PARLEY_SESSION_URL is not set."),
         ({"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
-        ({"PARLEY_INTERNAL_SECRET": "short"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
+        ({"PARLEY_SIGNING_KEY": "short"}, "PARLEY_SIGNING_KEY is wrong: it should be a private"),
+        ({"PARLEY_SERVICE_KEYS": "{}"}, "PARLEY_SERVICE_KEYS is wrong: it should be a JSON Web"),
         ({"PARLEY_MODEL": ""}, "PARLEY_MODEL is not set."),
         (
             {"PARLEY_INFERENCE_MODELS_PATH": "/nowhere.yaml"},

@@ -59,7 +59,8 @@ async def store_database(migrated_database: str) -> str:
         WHERE datname = current_database() AND pid <> pg_backend_pid();
         TRUNCATE sessions, events, outbox, turns, runners, remembered_requests, search_keys;
         TRUNCATE turn_counts, assistant_outbox, api_keys, api_key_events, api_key_outbox;
-        TRUNCATE revocations, installation_key, audit_records, audit_outbox;
+        TRUNCATE revocations, installation_key, daily_costs, cost_reservations;
+        TRUNCATE audit_records, audit_outbox;
         UPDATE audit_chain SET sequence = 0, time = '-infinity', hash = repeat('0', 64);
         DELETE FROM assistant_events USING assistants
             WHERE assistants.stream_id = assistant_events.stream_id AND tenant IS NOT NULL;

@@ -15,7 +15,6 @@ from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.postgres_pool import Pool
 from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
-from parley_testing.peers import SECRET
 
 WORDS = (
     *("title", "metadata_key", "metadata_value", "question", "answer", "details", "partial"),
@@ -131,4 +130,3 @@ async def test_rows_records_and_log_lines_contain_no_plaintext(
         assert secret.hex() not in text
         assert base64.b64encode(secret).decode() not in text
         assert MASTER_KEY.partition(":")[2] not in text
-        assert SECRET not in text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from session_support.client import ADA, HISTORY
 from session_support.process import Run
-from session_support.service import MASTER_KEY, Service
+from session_support.service import MASTER_KEY, Service, keyring_of
 
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool
@@ -26,7 +26,7 @@ async def test_a_key_that_cannot_be_unwrapped_is_503_counted_and_logged_once(
 ) -> None:
     before: Service = await serve()
     session_id, turn = (await before.start())["id"], await before.open_turn()
-    await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).get_or_create([ADA])
+    await SearchKeys(pool, keyring_of(MASTER_KEY)).get_or_create([ADA])
     # Makes the installation key, from which its id is derived.
     await before.call("POST", "/sessions", {}, key="first")
     session: Service = await serve(master_key=master_key)

@@ -143,11 +143,15 @@ async def test_stored_keys_are_counted_again_after_the_database_was_unavailable(
 async def test_a_scrape_omits_the_outboxes_while_the_database_is_unavailable(
     serve: Any, store_database: str
 ) -> None:
+    async with serve.stoppable() as first:
+        await first.open_turn()
     async with FaultyProxy.to(store_database) as proxy:
         session = await serve(database=proxy.database, session_database_timeout_seconds=0.5)
 
         async def has_outboxes() -> bool:
-            return bool((await session.metrics()).keys() >= OUTBOX)
+            # The keys are counted last, with a timeout of their own of 30 seconds.
+            are_counted = WRAPPED_KEYS in await session.metrics("k1")
+            return are_counted and bool((await session.metrics()).keys() >= OUTBOX)
 
         async def has_no_outboxes() -> bool:
             return not OUTBOX & (await session.metrics()).keys()

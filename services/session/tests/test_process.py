@@ -14,11 +14,10 @@ from parley_core.storage.postgres_pool import Pool
 from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_session.storage.migrations import MIGRATIONS
 from parley_testing.eventually import eventually
-from parley_testing.peers import SECRET
 
 TOPIC = {"session_topic_partitions": 2, "session_topic_replication": 1, "session_topic_min_isr": 1}
 NO_DATABASE = "postgresql://parley:hunter2@127.0.0.1:1/parley_session"
-SECRETS = (SECRET, MASTER_KEY, "hunter2")
+SECRETS = (MASTER_KEY, "hunter2")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +25,7 @@ SECRETS = (SECRET, MASTER_KEY, "hunter2")
     [
         ("serve", {"session_database_url": ""}, "PARLEY_SESSION_DATABASE_URL is not set."),
         ("serve", {"kafka_bootstrap_servers": ""}, "PARLEY_KAFKA_BOOTSTRAP_SERVERS is not set."),
-        ("serve", {"internal_secret": "hunter2"}, "PARLEY_INTERNAL_SECRET should be"),
+        ("serve", {"service_keys": "hunter2"}, "PARLEY_SERVICE_KEYS is wrong: it should be"),
         ("serve", {"master_key": "k1:hunter2"}, "PARLEY_MASTER_KEY should look like"),
         ("serve", {"session_default_model": ""}, "PARLEY_SESSION_DEFAULT_MODEL is not set."),
         (

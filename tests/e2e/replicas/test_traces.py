@@ -88,7 +88,7 @@ async def test_a_turn_is_one_trace_from_the_client_to_the_read_model_without_a_w
         return are_linked and paths_of(spans, trace) >= EXPECTED
 
     with suppress(TimeoutError):
-        await eventually(have_arrived, within=15)
+        await eventually(have_arrived)
     spans = traces.spans(trace.id)
     assert paths_of(spans, trace) >= EXPECTED
     appends = ids_of(spans_named(spans, "append"))
@@ -147,4 +147,4 @@ async def test_concurrent_turns_are_traces_of_their_own_that_share_batches(
         }
         return {each.id for each in started} <= linked
 
-    await eventually(all_are_projected, within=15)
+    await eventually(all_are_projected)

@@ -10,6 +10,10 @@ from e2e_support.stack import Stack, new_stack
 
 # In tokens: about ten messages of `test_titles_and_summaries`.
 CONTEXT_TOKENS = 1_000
+# A micro-unit for a prompt token, ten for a token of a reply.
+PRICE = "{currency: USD, prompt: 1000000, completion: 10000000}"
+# Less than the longest reply, a quarter of the context, costs.
+BUDGET = 2_000
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
@@ -19,10 +23,13 @@ async def stack(
     models = tmp_path_factory.mktemp("small-models") / "models.yaml"
     models.write_text(
         f"models: [{{name: {MODEL}, base_url: '{model_server.url}', "
-        f"context_size: {CONTEXT_TOKENS}}}]"
+        f"context_size: {CONTEXT_TOKENS}, price: {PRICE}}}]"
     )
     limits = models.with_name("limits.yaml")
-    limits.write_text("limits: [{scope: limited, tokens_per_day: 1, requests_per_minute: 10000}]")
+    limits.write_text(
+        "limits: [{scope: limited, tokens_per_day: 1, requests_per_minute: 10000},"
+        f"{{scope: budgeted, cost_per_day: {BUDGET}}}]"
+    )
     settings = {
         "PARLEY_LIMITS_FILE": str(limits),
         "PARLEY_MODELS": str(models),

@@ -24,7 +24,7 @@ async def test_a_model_suggests_a_title_unless_a_user_gave_one(ada: User) -> Non
         title: str | None = (await ada.get(f"/sessions/{session}"))["title"]
         return title
 
-    await eventually(suggested, within=10)
+    await eventually(suggested)
     assert (await ada.get(f"/sessions/{named}"))["title"] == "My own"
     by_hand = await ada.patch(f"/sessions/{session}", {"title": "By hand"})
     await ada.send(session, "And then?")
@@ -43,7 +43,7 @@ async def test_a_model_summarizes_messages_beyond_the_context_window(
         events = await stack.stdout_of("log", "tail", "--session", session)
         return "context_compacted" in events
 
-    await eventually(compacted, within=10)
+    await eventually(compacted)
     await ada.send(session, last := f"Last {uuid4()}")
     [[instructions, *context]] = model_server.prompts_with(last)
     # The scripted model server repeats its prompt, so a summary begins like every reply.

@@ -102,6 +102,25 @@ _KEYS_AND_ERASURES = [
         description="Counted hourly. A master key without any may be retired.",
         stacked=True,
     ),
+    time_series(
+        "Requests refused, because a master key cannot be used",
+        "ops",
+        rate("parley_session_key_unavailable_total", "master_key"),
+    ),
+    time_series(
+        "Duration of calls to key services",
+        "s",
+        *quantiles("parley_session_key_service_call_duration_seconds", "adapter, operation"),
+    ),
+    time_series(
+        "Calls to key services that failed",
+        "ops",
+        rate(
+            "parley_session_key_service_call_duration_seconds_count",
+            "adapter, operation",
+            matchers='outcome="unavailable"',
+        ),
+    ),
 ]
 
 

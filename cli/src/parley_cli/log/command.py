@@ -84,7 +84,7 @@ def _export(locations: StackLocations, options: argparse.Namespace) -> int:
         locations.brokers(),
         storage_at(options.to),
         ExportOptions(given, options.resume),
-        lambda: KeySource(locations.session_url(), locations.internal_secret()),
+        lambda: KeySource(locations.session_url(), locations.signing_key()),
     )
 
 

@@ -9,7 +9,7 @@ from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, read_running_stack
 from parley_cli.stack.up.databases_sql import ServiceDatabase
 from parley_cli.stack.up.environments import kafka_security
-from parley_core.auth.principal import InternalSecret
+from parley_core.auth.service_keys import SigningKey
 from parley_core.log import Brokers
 
 
@@ -72,11 +72,11 @@ class StackLocations:
             return self._settings.session_url
         return f"http://{self._process('session', 'PARLEY_SESSION_URL').address}"
 
-    def internal_secret(self) -> InternalSecret:
-        """Raises StackNotRunning, SecretLost."""
-        if secret := self._settings.internal_secret:
-            return InternalSecret.parse(secret.get_secret_value())
-        return InternalSecret.parse(self._secret("internal-secret", "PARLEY_INTERNAL_SECRET"))
+    def signing_key(self) -> SigningKey:
+        """The key of the command line. Raises StackNotRunning, SecretLost."""
+        if key := self._settings.signing_key or self._secrets.signing_key("cli"):
+            return key
+        raise self._missing("cli-signing-key", "PARLEY_SIGNING_KEY")
 
     def master_key_environment(self) -> Mapping[str, str]:
         """Empty if there is no master key. Raises SecretLost."""
@@ -111,7 +111,10 @@ class StackLocations:
     def _secret(self, name: str, variable: str) -> str:
         if secret := self._secrets.existing(name):
             return secret
-        raise StackNotRunning(
+        raise self._missing(name, variable)
+
+    def _missing(self, name: str, variable: str) -> StackNotRunning:
+        return StackNotRunning(
             f"{self._data / 'secrets'} has no {name}: set {variable}, or set PARLEY_DATA to the "
             "folder of a stack."
         )

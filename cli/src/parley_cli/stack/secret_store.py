@@ -1,14 +1,19 @@
 """Secret store of a development stack: generated once, in files that only the owner can read."""
 
 import base64
+import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from parley_cli.errors import CommandError
+from parley_core.auth.service_keys import CALLING_SERVICES, SigningKey, generate_signing_key
 from parley_core.crypto.master_keys import InvalidMasterKey, MasterKeys
 from parley_core.crypto.sealing import KEY_BYTES
+
+SERVICE_KEYS = "service-keys"
 
 
 class SecretLost(CommandError):
@@ -45,6 +50,31 @@ class SecretStore:
             raise SecretLost(f"{path} is damaged: restore the file.") from None
         return key
 
+    def create_signing_keys(self) -> Path:
+        """The folder with the key of each calling service, and the set of their public keys.
+
+        Raises SecretLost.
+        """
+        keys = []
+        for service in CALLING_SERVICES:
+            new_key = partial(_new_signing_key, service)
+            text = self._get_or_create(signing_key_name(service), new_key)
+            keys.append(self._parsed(service, text))
+        write_private(self._folder / SERVICE_KEYS, key_set(keys))
+        return self._folder
+
+    def signing_key(self, service: str) -> SigningKey | None:
+        """The stored key, or None. Raises SecretLost if the file is damaged."""
+        text = self.existing(signing_key_name(service))
+        return self._parsed(service, text) if text else None
+
+    def _parsed(self, service: str, text: str) -> SigningKey:
+        try:
+            return SigningKey.parse(text)
+        except ValueError:
+            path = self._folder / signing_key_name(service)
+            raise SecretLost(f"{path} is damaged: restore the file, or remove it.") from None
+
     def existing(self, name: str) -> str | None:
         """The stored secret, or None. Raises SecretLost if the file is damaged."""
         path = self._folder / name
@@ -78,6 +108,19 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(path)
+
+
+def signing_key_name(service: str) -> str:
+    return f"{service}-signing-key"
+
+
+def key_set(keys: Iterable[SigningKey]) -> str:
+    """A JSON Web Key Set with the public parts."""
+    return json.dumps({"keys": [key.public_jwk() for key in keys]}, indent=1) + "\n"
+
+
+def _new_signing_key(service: str) -> str:
+    return json.dumps(generate_signing_key(service, 1).to_jwk()) + "\n"
 
 
 def _new_master_key() -> str:

@@ -5,9 +5,9 @@ from collections import defaultdict
 import msgspec
 import pytest
 
-from parley_cli.log.dataset import event_tables
+from parley_cli.log.dataset import event_tables as event_tables_module
 from parley_cli.log.dataset.event_columns import event_schema
-from parley_cli.log.dataset.event_tables import RawEvent, event_table
+from parley_cli.log.dataset.event_tables import RawEvent, event_table, event_tables
 from parley_cli.log.generation.command import simulated_events
 from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_events.cloudevents import encode
@@ -31,7 +31,7 @@ def changed(event: RawEvent, **fields: object) -> RawEvent:
 
 def assert_both_ways_agree(event_type: str, events: list[RawEvent]) -> None:
     parsed = event_table(event_type, events)
-    decoded = event_tables._decoded_table(event_type, events)
+    decoded = event_tables_module._decoded_table(event_type, events)
     assert not parsed.undecodable
     assert not decoded.undecodable
     assert parsed.table.to_pylist() == decoded.table.to_pylist()
@@ -101,3 +101,15 @@ def test_an_event_whose_traceparent_is_no_text_is_left_out() -> None:
     result = event_table(SUBMITTED, [event._replace(traceparent=b"\xff"), event])
     assert len(result.undecodable) == 1
     assert len(result.table) == 1
+
+
+@pytest.mark.parametrize("content", ["Hello", 7], ids=["regular", "undecodable"])
+def test_groups_that_are_parsed_together_have_the_tables_of_each(content: object) -> None:
+    event = golden_event(SUBMITTED)
+    last = changed(event._replace(offset=20), content=content)
+    groups = [[event, event._replace(offset=18)], [event._replace(offset=19)], [last]]
+    together = list(event_tables(SUBMITTED, groups))
+    for found, events in zip(together, groups, strict=True):
+        alone = event_table(SUBMITTED, events)
+        assert found.table.equals(alone.table)
+        assert (found.events, found.undecodable) == (alone.events, alone.undecodable)

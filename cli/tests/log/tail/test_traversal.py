@@ -87,7 +87,7 @@ async def test_following_continues_after_the_broker_was_killed(
         await kafka.stop()
         await kafka.start()
         await append(brokers, "test", third.records)
-        await eventually(lambda: has("cyd"), within=20)
+        await eventually(lambda: has("cyd"))
     finally:
         following.cancel()
         with suppress(asyncio.CancelledError):

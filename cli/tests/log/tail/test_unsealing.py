@@ -10,8 +10,7 @@ from parley_cli.engines import free_port
 from parley_cli.log.tail.command import KeySource
 from parley_cli.log.tail.filters import FilterOptions
 from parley_cli.log.tail.unsealing import KeysUnavailable
-from parley_core.auth.principal import InternalSecret
-from parley_testing.peers import SECRET
+from parley_testing.peers import signing_key
 
 
 async def test_content_is_decrypted_with_the_keys_of_the_session_service(
@@ -23,7 +22,7 @@ async def test_content_is_decrypted_with_the_keys_of_the_session_service(
     await log.append(readable, erased, unknown, foreign)
     keys = {readable.id: readable.key, erased.id: None, foreign.id: readable.key}
     async with session_with_keys(keys) as url:
-        source = KeySource(url, InternalSecret.parse(SECRET))
+        source = KeySource(url, signing_key("cli"))
         lines = await log.lines(keys=source)
         events = [json.loads(line) for line in await log.lines(keys=source, as_json=True)]
     assert "    content: Guten" in lines
@@ -48,13 +47,13 @@ async def test_keys_of_many_sessions_are_requested_a_hundred_at_a_time(log: Tail
         {conversation.id: conversation.key for conversation in conversations}
     ) as url:
         lines = await log.lines(
-            FilterOptions(since=MORNING), keys=KeySource(url, InternalSecret.parse(SECRET))
+            FilterOptions(since=MORNING), keys=KeySource(url, signing_key("cli"))
         )
     assert {f"    content: text {n}" for n in range(130)} <= set(lines)
 
 
 async def test_an_unreachable_session_service_is_reported(log: TailedLog) -> None:
     await log.append(FakeConversation().submitted("Hello"))
-    source = KeySource(f"http://127.0.0.1:{free_port()}", InternalSecret.parse(SECRET))
+    source = KeySource(f"http://127.0.0.1:{free_port()}", signing_key("cli"))
     with pytest.raises(KeysUnavailable, match="returned no keys to decrypt the content"):
         await log.lines(keys=source)

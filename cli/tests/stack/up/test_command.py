@@ -18,6 +18,7 @@ import pytest
 from parley_cli.__main__ import main
 from parley_cli.engines import free_port
 from parley_cli.stack.secret_store import SecretStore
+from parley_core.auth.service_keys import CALLING_SERVICES
 
 NAMES = [
     *("postgres", "kafka", "redis", "demo-model", "session", "inference"),
@@ -93,7 +94,6 @@ def test_an_unreachable_external_engine_is_reported_without_its_password(
         ("PARLEY_PORT", "none"),
         ("PARLEY_MASTER_KEY", "none"),
         ("PARLEY_JWT_SECRET", "none"),
-        ("PARLEY_INTERNAL_SECRET", "none"),
         ("PARLEY_KAFKA", "http://none"),
         ("PARLEY_POSTGRES", "none"),
     ],
@@ -209,8 +209,9 @@ def test_no_secret_is_on_a_command_line(stack: WholeStack) -> None:
     secrets = [
         store.jwt_secret(),
         store.master_key(may_create=False),
-        store.password("internal-secret"),
+        *(key.to_jwk()["d"] for name in CALLING_SERVICES if (key := store.signing_key(name))),
     ]
+    assert len(secrets) == 2 + len(CALLING_SERVICES)
     for process in stack.processes().values():
         command = Path(f"/proc/{process['pid']}/cmdline").read_text()
         assert not any(secret in command for secret in secrets)

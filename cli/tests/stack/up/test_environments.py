@@ -10,6 +10,7 @@ from parley_cli.settings import InvalidSettings, UpSettings, load
 from parley_cli.stack.up.addresses import Addresses
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_cli.stack.up.process_table import services
+from parley_core.auth.service_keys import CALLING_SERVICES
 
 STACK = ProcessEnvironment(
     session_owner_database="postgresql://owner:pw@127.0.0.1/parley_session",
@@ -19,10 +20,11 @@ STACK = ProcessEnvironment(
     history_serve_database="postgresql://reader:pw@127.0.0.1/parley_history",
     kafka="127.0.0.1:9092",
     redis="redis://:pw@127.0.0.1:6379/0",
-    internal_secret="internal",
+    signing_keys=Path("/secrets"),
     master_key={"PARLEY_MASTER_KEY": "master"},
     jwt_secret="jwt",
 )
+SIGNING_KEYS = [f"/secrets/{name}-signing-key" for name in CALLING_SERVICES]
 Describe = Callable[..., Mapping[str, Mapping[str, str]]]
 
 
@@ -53,14 +55,19 @@ def test_each_secret_goes_only_to_the_services_that_need_it(describe: Describe) 
     holders = {
         secret: {name for name, environment in processes.items() if secret in environment.values()}
         for secret in (
-            *("internal", "master", "jwt"),
+            *("master", "jwt", "/secrets/service-keys"),
+            *SIGNING_KEYS,
             *(STACK.session_owner_database, STACK.history_owner_database),
             *(STACK.session_database, STACK.history_project_database),
             *(STACK.history_serve_database, STACK.redis),
         )
     }
     assert holders == {
-        "internal": set(processes),
+        "/secrets/service-keys": {"gateway", "session", "inference", "history-serve"},
+        "/secrets/gateway-signing-key": {"gateway"},
+        "/secrets/inference-signing-key": {"inference"},
+        "/secrets/history-signing-key": {"history-serve"},
+        "/secrets/cli-signing-key": set(),
         "master": {"session"},
         "jwt": {"gateway"},
         STACK.session_database: {"session"},

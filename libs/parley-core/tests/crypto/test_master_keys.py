@@ -1,112 +1,125 @@
-"""Data keys are wrapped by master keys, per session; rotation keeps older ones readable."""
+"""The setting with the master keys, and how a wrapped key names its master key."""
 
 import base64
-from uuid import UUID
+import json
+from typing import Any
 
 import pytest
 
 from parley_core.crypto.master_keys import (
+    AwsKmsKey,
     InvalidMasterKey,
-    KeyDestroyed,
+    LocalKey,
     MasterKeys,
-    UnknownMasterKey,
+    VaultKey,
     master_key_id_of,
     wrapped_prefix,
 )
-from parley_core.crypto.sealing import (
-    DataKey,
-    UnsealError,
-)
+from parley_core.crypto.sealing import DataKey, UnsealError
 
-SESSION, OTHER = UUID(int=1), UUID(int=2)
-KEY = DataKey(b"k" * 32)
 OLD, NEW = b"o" * 32, b"n" * 32
+VAULT = {"address": "https://vault:8200", "key": "parley", "token_file": "/run/token"}
+
+
+def encoded(key: bytes) -> str:
+    return base64.b64encode(key).decode()
 
 
 def setting(**keys: bytes) -> str:
-    return ",".join(f"{name}:{base64.b64encode(key).decode()}" for name, key in keys.items())
+    return ",".join(f"{name}:{encoded(key)}" for name, key in keys.items())
 
 
-def test_a_wrapped_key_unwraps_for_its_session_only() -> None:
-    keys = MasterKeys.parse(setting(a=OLD))
-    wrapped = keys.wrap(KEY, SESSION)
-
-    assert keys.unwrap(wrapped, SESSION) == KEY
-    with pytest.raises(UnsealError):
-        keys.unwrap(wrapped, OTHER)
-
-
-def test_after_rotation_old_keys_unwrap_and_the_active_key_wraps() -> None:
-    before = MasterKeys.parse(setting(old=OLD))
-    rotated = MasterKeys.parse(setting(new=NEW, old=OLD))
-    wrapped = before.wrap(KEY, SESSION)
-
-    again = rotated.wrap(rotated.unwrap(wrapped, SESSION), SESSION)
-
-    assert (master_key_id_of(wrapped), master_key_id_of(again)) == ("old", "new")
-    assert MasterKeys.parse(setting(new=NEW)).unwrap(again, SESSION) == KEY
-
-
-def test_the_error_of_a_retired_master_key_names_its_id() -> None:
-    wrapped = MasterKeys.parse(setting(old=OLD)).wrap(KEY, SESSION)
-
-    with pytest.raises(UnknownMasterKey, match="'old'"):
-        MasterKeys.parse(setting(new=NEW)).unwrap(wrapped, SESSION)
-
-
-def test_replaced_keys_are_used_at_once_and_removed_ones_still_unwrap() -> None:
-    keys = MasterKeys.parse(setting(old=OLD))
-    wrapped = keys.wrap(KEY, SESSION)
-    keys.replace(MasterKeys.parse(setting(new=NEW)))
+def test_the_first_master_key_is_active() -> None:
+    keys = MasterKeys.parse(setting(new=NEW, old=OLD))
     assert (keys.active, sorted(keys.ids)) == ("new", ["new", "old"])
-    assert master_key_id_of(keys.wrap(KEY, SESSION)) == "new"
-    assert keys.unwrap(wrapped, SESSION) == KEY
+    assert keys.definitions["old"] == LocalKey(OLD)
+
+
+def test_a_list_in_yaml_has_master_keys_of_every_kind() -> None:
+    keys = MasterKeys.parse(
+        f"""
+        - id: v1
+          vault: {{address: "https://vault:8200", key: parley, token_file: /run/token}}
+        - id: a1
+          aws_kms: {{key: alias/parley, region: eu-central-1}}
+        - id: k1
+          local: {encoded(OLD)}
+        """
+    )
+    assert keys.active == "v1"
+    assert keys.definitions == {
+        "v1": VaultKey("https://vault:8200", "parley", "/run/token"),
+        "a1": AwsKmsKey("alias/parley", "eu-central-1"),
+        "k1": LocalKey(OLD),
+    }
+
+
+def test_json_is_a_list_too() -> None:
+    keys = MasterKeys.parse(json.dumps([{"id": "v1", "vault": VAULT | {"mount": "team/transit"}}]))
+    [vault] = keys.definitions.values()
+    assert isinstance(vault, VaultKey)
+    assert vault.mount == "team/transit"
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        ({"id": "v 1", "vault": VAULT}, "`$[1].id` (line 3)"),
+        ({"id": "v1", "vault": VAULT | {"address": "vault:8200"}}, "`$[1].vault.address` (line 3)"),
+        ({"id": "v1", "vault": VAULT | {"tokn": "x"}}, "`tokn` - at `$[1].vault` (line 3)"),
+        ({"id": "v1", "vault": {"address": "https://vault"}}, "`key` - at `$[1].vault` (line 3)"),
+        ({"id": "v1", "vault": VAULT | {"key": "../sys"}}, "`$[1].vault.key` (line 3)"),
+        ({"id": "v1", "vault": VAULT | {"mount": "/x"}}, "`$[1].vault.mount` (line 3)"),
+        ({"id": "a1", "aws_kms": {"key": "k", "region": "a/b"}}, "`$[1].aws_kms.region` (line 3)"),
+        ({"id": "v1"}, "expected one of `local`, `vault` and `aws_kms` - at `$[1]` (line 3)"),
+        ({"id": "v1", "local": encoded(NEW), "vault": VAULT}, "at `$[1]` (line 3)"),
+        ({"id": "k2", "local": encoded(b"short")}, "`local` is not the base64 of 32 bytes"),
+        ({"id": "k1", "local": encoded(NEW)}, "entry 2 repeats an id"),
+    ],
+)
+def test_the_error_of_a_list_names_line_and_field_and_no_key(
+    entry: dict[str, Any], place: str
+) -> None:
+    text = f"# Keys\n- {{id: k1, local: {encoded(OLD)}}}\n- {json.dumps(entry)}\n"
+    with pytest.raises(InvalidMasterKey) as error:
+        MasterKeys.parse(text)
+    assert place in str(error.value)
+    for key in (OLD, NEW):
+        assert encoded(key) not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "- x: [", "# nothing"])
+def test_a_list_without_master_keys_is_refused(text: str) -> None:
+    with pytest.raises(InvalidMasterKey):
+        MasterKeys.parse(text)
 
 
 def test_a_wrapped_key_begins_with_the_prefix_of_its_master_key_alone() -> None:
     for key_id in ("a", "ab", "b" * 64):
-        wrapped = MasterKeys.parse(setting(**{key_id: OLD})).wrap(KEY, SESSION)
+        wrapped = wrapped_prefix(key_id) + b"ciphertext"
         begins = [
             each for each in ("a", "ab", "b" * 64) if wrapped.startswith(wrapped_prefix(each))
         ]
-        assert begins == [key_id]
+        assert begins == [key_id] == [master_key_id_of(wrapped)]
 
 
-def test_a_master_key_with_the_same_id_and_other_bytes_does_not_unwrap() -> None:
-    wrapped = MasterKeys.parse(setting(a=OLD)).wrap(KEY, SESSION)
-
+@pytest.mark.parametrize("wrapped", [b"", b"\1", b"\2\1a", b"\1\2a", b"\1\1 "])
+def test_what_names_no_master_key_is_no_wrapped_key(wrapped: bytes) -> None:
     with pytest.raises(UnsealError):
-        MasterKeys.parse(setting(a=NEW)).unwrap(wrapped, SESSION)
-
-
-def test_any_change_or_truncation_of_a_wrapped_key_is_detected() -> None:
-    keys = MasterKeys.parse(setting(a=OLD, b=NEW))
-    wrapped = keys.wrap(KEY, SESSION)
-
-    for index in range(len(wrapped)):
-        altered = bytearray(wrapped)
-        altered[index] ^= 3
-        for damaged in (bytes(altered), wrapped[:index]):
-            with pytest.raises((UnsealError, UnknownMasterKey)):
-                keys.unwrap(damaged, SESSION)
-
-
-def test_a_missing_wrapped_key_means_a_destroyed_key() -> None:
-    with pytest.raises(KeyDestroyed):
-        MasterKeys.parse(setting(a=OLD)).unwrap(None, SESSION)
+        master_key_id_of(wrapped)
 
 
 @pytest.mark.parametrize(
     "value",
     [
         "",
-        base64.b64encode(OLD).decode(),
-        "a:" + base64.b64encode(b"short").decode(),
+        encoded(OLD),
+        "a:" + encoded(b"short"),
         "a:not base64!",
         "a:ключ",
         setting(a=OLD) + ",",
         setting(a=OLD) + "," + setting(a=NEW),
-        ":" + base64.b64encode(OLD).decode(),
+        ":" + encoded(OLD),
     ],
 )
 def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(value: str) -> None:
@@ -114,11 +127,11 @@ def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(valu
         MasterKeys.parse(value)
 
     assert not value or value not in str(error.value)
-    assert base64.b64encode(OLD).decode() not in str(error.value)
+    assert encoded(OLD) not in str(error.value)
 
 
 def test_repr_hides_keys() -> None:
-    shown = repr(KEY) + repr(MasterKeys.parse(setting(a=OLD)))
+    shown = repr(DataKey(b"k" * 32)) + repr(MasterKeys.parse(setting(a=OLD)))
 
     assert "kkk" not in shown
     assert "ooo" not in shown

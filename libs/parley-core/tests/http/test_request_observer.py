@@ -81,6 +81,7 @@ def test_a_request_has_one_line_with_its_route_and_nothing_that_the_client_sent(
             "status": 200,
             "turn_id": "t-1",
             "tenant": "acme",
+            "person": "p-1",
             "bytes": len(response.content),
             "kind": "response",
         }.items()
@@ -103,16 +104,6 @@ def test_of_routes_that_share_an_endpoint_the_first_names_a_request(
 def test_log_lines_within_a_request_have_its_id(client: TestClient) -> None:
     assert client.get("/turns/t-1", headers={"x-request-id": "r-1"}).json() == {"request_id": "r-1"}
     assert log_fields() == {}
-
-
-def test_the_same_person_has_the_same_hash(
-    client: TestClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    for _ in range(2):
-        client.get("/turns/t-1")
-    one, other = (line["person"] for line in lines(caplog))
-    assert one == other
 
 
 def test_successful_requests_to_a_quiet_route_have_no_line(

@@ -40,7 +40,7 @@ async def probe(port: int, path: str) -> tuple[int, Any] | None:
 async def test_probes_and_metrics_are_served_on_the_management_port_only(management: int) -> None:
     async with serving(LIMIT) as (_, port):
         # Its thread may begin to listen after the main port.
-        await eventually(lambda: _is_alive(management), within=10)
+        await eventually(lambda: _is_alive(management))
         for path in ("/livez", "/readyz", "/startupz"):
             assert await probe(management, path) == (200, {"status": "ok"})
         status = await probe(management, "/status")
@@ -59,7 +59,7 @@ async def test_a_loop_that_is_blocked_for_long_fails_the_liveness_probe(manageme
         async def is_stuck() -> bool:
             return await probe(management, "/livez") == (503, {"status": "stuck", "missing": []})
 
-        await eventually(is_stuck, within=20)
+        await eventually(is_stuck)
         await blocking
         await eventually(lambda: _is_alive(management), within=5)
 
@@ -109,7 +109,7 @@ async def test_sigterm_ends_a_start_that_waits(management: int) -> None:
                 {"status": "starting", "missing": []},
             )
 
-        await eventually(waits, within=15)
+        await eventually(waits)
         assert await probe(management, "/livez") == (200, {"status": "ok"})
         await ended(process)
         assert process.returncode == 0
@@ -137,7 +137,7 @@ async def test_the_host_asterisk_listens_on_ipv4_and_ipv6(
         async def is_ready() -> bool:
             return await probe(management, "/readyz") == (200, {"status": "ok"})
 
-        await eventually(is_ready, within=15)
+        await eventually(is_ready)
         for host in ("127.0.0.1", "[::1]"):
             for each, path in ((port, "/who"), (management, "/livez")):
                 async with aiohttp.request("GET", f"http://{host}:{each}{path}") as response:

@@ -18,7 +18,8 @@ from core_fakes.service import (
 )
 from fastapi import FastAPI
 
-from parley_core.auth.principal import InvalidPrincipal
+from parley_core.auth.principal import Principal
+from parley_core.auth.principal_token import InvalidPrincipal
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import Unavailable, error_body
 from parley_core.http.service_client import ServiceError
@@ -178,13 +179,33 @@ async def test_a_redirect_is_not_followed() -> None:
     assert followed == ["/here"]
 
 
-async def test_a_401_of_the_service_is_not_forwarded_to_the_user(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(
+    ("status", "code", "reported"),
+    [
+        (401, "unauthenticated", "session rejects the principal tokens of gateway"),
+        (403, "service_not_allowed", "session does not let gateway make this call"),
+    ],
+)
+async def test_a_refusal_of_the_calling_service_is_not_forwarded_to_the_user(
+    caplog: pytest.LogCaptureFixture, status: int, code: str, reported: str
 ) -> None:
-    body = error_body("No.", type="authentication_error", code="unauthenticated")
-    async with service(responding(json.dumps(body), status=401)) as client:
+    body = error_body("No.", type="scripted", code=code)
+    async with service(responding(json.dumps(body), status=status)) as client:
         with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
 
     assert is_unavailable(error)
-    assert "session rejects the principal tokens of gateway" in caplog.text
+    assert reported in caplog.text
+
+
+async def test_a_pseudonym_is_passed_on_or_made_by_the_caller() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=verified_principal(request).pseudonym)
+
+    received = Principal("acme", "eve", pseudonym="p-1")
+    names: dict[str, Any] = {"principal": received, "request_id": "r-1"}
+    async with service(handler) as client:
+        assert (await client.call("GET", "/", **names)).body == b"p-1"
+        assert (await client.call("GET", "/", **NAMES)).body == b""
+    async with service(handler, pseudonym_of=lambda _: "p-2") as client:
+        assert (await client.call("GET", "/", **NAMES)).body == b"p-2"

@@ -107,7 +107,7 @@ async def test_a_slow_first_head_closes_the_connection(
     sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
-    async with connected() as (reader, writer), asyncio.timeout(5):
+    async with connected() as (reader, writer), asyncio.timeout(15):
         writer.write(sent)
 
         assert await reader.read() == b""
@@ -115,7 +115,7 @@ async def test_a_slow_first_head_closes_the_connection(
 
 async def test_a_slow_later_head_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
-    async with connected() as (reader, writer), asyncio.timeout(5):
+    async with connected() as (reader, writer), asyncio.timeout(15):
         writer.write(REQUEST + b"\r\n")
         assert (await read_response(reader))[0] == 200
 

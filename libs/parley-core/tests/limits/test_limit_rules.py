@@ -1,12 +1,13 @@
 """Limit rules, and the ways in which their file can be invalid."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from parley_core.auth.principal import Principal
-from parley_core.limits.refusals import LimitExceeded, format_duration
+from parley_core.limits.refusals import BudgetExceeded, LimitExceeded, format_duration
 from parley_core.limits.rules import Limit, LimitRules
 from parley_core.limits.rules_file import read_limit_rules
 from parley_core.runtime.settings import InvalidSettings
@@ -122,6 +123,9 @@ def test_replaced_rules_apply_to_those_who_were_remembered(tmp_path: Path) -> No
         ("limits:\n  - {turns_per_minute: 1}\n  - {open_turns: 2}\n", 3),
         ("limits:\n  - tenant: a\n    turns_per_minute: -1\n", 3),
         ("limits:\n  - tenant: a\n    tokens_per_day: 1000000000000000000\n", 3),
+        ("limits:\n  - tenant: a\n    cost_per_month: 1000000000000000000\n", 3),
+        ("limits:\n  - tenant: a\n    cost_per_day: 0.5\n", 3),
+        ("limits:\n  - {cost_per_day: 1}\n  - {cost_per_month: 1}\n", 3),
         ("limits:\n  - tenant: a\n    open_turns: 1001\n", 3),
         ("limits:\n  - tenant: a\n    turns_per_minute: 1.5\n", 3),
         ("limits:\n  - tenant: a\n    turns_per_hour: 1\n", 3),
@@ -164,3 +168,29 @@ def test_a_refusal_names_the_limit_and_when_to_retry() -> None:
         "x-ratelimit-remaining-tokens": "0",
         "x-ratelimit-reset-tokens": "1h0m0s",
     }
+
+
+def refused_budget(spent: int) -> BudgetExceeded:
+    return BudgetExceeded(
+        Limit("cost_per_month", 5_000_000, per="tenant"),
+        "USD",
+        spent=spent,
+        reserved=20_000,
+        cost=1,
+        renews_at=datetime(2027, 1, 1, tzinfo=UTC),
+        now=datetime(2026, 12, 31, 23, tzinfo=UTC),
+    )
+
+
+def test_a_refusal_names_the_budget_and_when_it_renews() -> None:
+    spent = refused_budget(spent=5_000_000)
+    assert (spent.status, spent.code, spent.param) == (429, "quota_exceeded", "cost_per_month")
+    assert spent.headers == {"retry-after": "3600", "x-should-retry": "false"}
+    assert "5.000000 USD" in spent.message
+    assert "of the tenant" in spent.message
+    assert "0.020000 reserved" in spent.message
+    assert "2027-01-01T00:00:00Z" in spent.message
+
+
+def test_a_budget_that_is_only_reserved_may_be_tried_again_soon() -> None:
+    assert refused_budget(spent=4_999_999).headers == {"retry-after": "1"}

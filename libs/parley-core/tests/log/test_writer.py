@@ -138,9 +138,9 @@ async def test_a_killed_broker_loses_no_acknowledged_record(kafka: KafkaServer) 
     writer = LogWriter(Brokers(kafka.bootstrap), "test")
     await writer.start()
     appending = asyncio.create_task(append_until_it_fails(writer))
-    await eventually(lambda: len(acknowledged) > 3_000, within=15)
+    await eventually(lambda: len(acknowledged) > 3_000)
     os.kill(kafka.pid, signal.SIGKILL)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         assert "did not acknowledge within 3 s" in str(await appending)
         await writer.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}

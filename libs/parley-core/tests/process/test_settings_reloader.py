@@ -1,6 +1,7 @@
 """Secrets in files, and files that change as Kubernetes changes them."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from parley_core.auth.service_keys import SigningKeySetting
 from parley_core.process import settings_reloader
 from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.settings import (
     DatabaseUrl,
-    InternalSecretSetting,
     InvalidSettings,
     RedisUrl,
     Settings,
@@ -22,12 +23,13 @@ from parley_core.runtime.settings import (
     setting_fields,
 )
 from parley_testing.eventually import eventually
+from parley_testing.peers import signing_key
 
-OLD, NEW = "o" * 32, "n" * 32
+OLD, NEW = (json.dumps(signing_key("gateway", number).to_jwk()) for number in (1, 2))
 
 
 class ExampleSettings(Settings, env_prefix="PARLEY_TEST_"):
-    internal_secret: InternalSecretSetting
+    signing_key: SigningKeySetting
     api_key: SecretStr | None = None
     database_url: DatabaseUrl | None = None
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
@@ -55,19 +57,19 @@ class MountedSecret:
 @pytest.fixture
 def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MountedSecret:
     mounted = MountedSecret(tmp_path, f"{OLD}\n")
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET_FILE", str(mounted.path))
-    monkeypatch.delenv("PARLEY_INTERNAL_SECRET", raising=False)
+    monkeypatch.setenv("PARLEY_SIGNING_KEY_FILE", str(mounted.path))
+    monkeypatch.delenv("PARLEY_SIGNING_KEY", raising=False)
     return mounted
 
 
 def test_a_secret_is_read_from_a_file_without_its_last_line_break(secret: MountedSecret) -> None:
-    assert load(ExampleSettings).internal_secret.value == OLD.encode()
+    assert load(ExampleSettings).signing_key.id == "gateway-1"
 
 
 def test_secrets_and_urls_with_passwords_may_be_in_files() -> None:
     in_files = {each.variable for each in setting_fields(ExampleSettings) if each.is_secret}
     assert in_files == {
-        "PARLEY_INTERNAL_SECRET",
+        "PARLEY_SIGNING_KEY",
         "PARLEY_TEST_API_KEY",
         "PARLEY_TEST_DATABASE_URL",
         "PARLEY_REDIS_URL",
@@ -77,7 +79,7 @@ def test_secrets_and_urls_with_passwords_may_be_in_files() -> None:
 def test_a_variable_and_its_file_are_not_both_accepted(
     secret: MountedSecret, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", OLD)
+    monkeypatch.setenv("PARLEY_SIGNING_KEY", OLD)
     with pytest.raises(InvalidSettings, match="are both set"):
         load(ExampleSettings)
 
@@ -85,14 +87,14 @@ def test_a_variable_and_its_file_are_not_both_accepted(
 @pytest.mark.parametrize("content", ["", "too short", "x" * 100_000])
 def test_a_wrong_file_is_named_without_its_content(secret: MountedSecret, content: str) -> None:
     secret.replace(content)
-    with pytest.raises(InvalidSettings, match="PARLEY_INTERNAL_SECRET") as invalid:
+    with pytest.raises(InvalidSettings, match="PARLEY_SIGNING_KEY") as invalid:
         load(ExampleSettings)
     assert not content or content not in str(invalid.value)
 
 
 def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET_FILE", str(tmp_path / "none"))
-    with pytest.raises(InvalidSettings, match="PARLEY_INTERNAL_SECRET_FILE is wrong"):
+    monkeypatch.setenv("PARLEY_SIGNING_KEY_FILE", str(tmp_path / "none"))
+    with pytest.raises(InvalidSettings, match="PARLEY_SIGNING_KEY_FILE is wrong"):
         load(ExampleSettings)
 
 
@@ -106,11 +108,11 @@ async def test_a_reload_that_failed_is_tried_again_without_another_change(
     def apply(fresh: ExampleSettings) -> None:
         if failures:
             raise failures.pop()
-        settings.internal_secret.replace(fresh.internal_secret)
+        settings.signing_key.replace(fresh.signing_key)
 
     running = asyncio.create_task(SettingsReloader(settings, apply, registry).run())
     secret.replace(NEW)
-    await eventually(lambda: settings.internal_secret.value == NEW.encode())
+    await eventually(lambda: settings.signing_key.id == "gateway-2")
     running.cancel()
     assert registry.get_sample_value("parley_config_reload_failed") == 0
     # Each reason is reported once.
@@ -127,20 +129,20 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_keeps_the_old_content
     settings, registry = load(ExampleSettings), CollectorRegistry()
 
     def apply(fresh: ExampleSettings) -> None:
-        settings.internal_secret.replace(fresh.internal_secret)
+        settings.signing_key.replace(fresh.signing_key)
 
     def is_failed(value: float) -> Callable[[], bool]:
         return lambda: registry.get_sample_value("parley_config_reload_failed") == value
 
     running = asyncio.create_task(SettingsReloader(settings, apply, registry).run())
-    secret.replace(f"{NEW},{OLD}")
-    await eventually(lambda: settings.internal_secret.values == (NEW.encode(), OLD.encode()))
+    secret.replace(NEW)
+    await eventually(lambda: settings.signing_key.id == "gateway-2")
     secret.replace("too short")
     await eventually(is_failed(1))
-    assert settings.internal_secret.value == NEW.encode()
-    secret.replace(NEW)
+    assert settings.signing_key.id == "gateway-2"
+    secret.replace(OLD)
     await eventually(is_failed(0))
-    assert settings.internal_secret.values == (NEW.encode(),)
+    assert settings.signing_key.id == "gateway-1"
     outcomes = {
         outcome: registry.get_sample_value("parley_config_reloads_total", {"outcome": outcome})
         for outcome in ("ok", "failed")

@@ -32,7 +32,7 @@ def loads() -> Loads:
 
 
 async def all_of(*requests: "asyncio.Task[str]") -> list[str]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         return [await request for request in requests]
 
 

@@ -6,10 +6,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
-from parley_core.auth.principal import InternalSecret
 from parley_core.runtime.settings import (
     BootstrapServers,
-    InternalSecretSetting,
     InvalidSettings,
     Port,
     Prefix,
@@ -36,7 +34,7 @@ class RequiredGroup(SettingsGroup):
 
 
 class ExampleSettings(Settings):
-    internal_secret: InternalSecretSetting = Field(description="at least 32 random bytes")
+    shared_secret: SecretStr = Field(description="at least 32 random bytes", min_length=32)
     session_url: str = Field(description="the base URL of session", pattern="^https?://")
     port: int = Field(default=8081, ge=1, le=65535, description="a port from 1 to 65535")
     turns: int = Field(default=200, ge=1)
@@ -85,7 +83,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
 
-    set_to(PARLEY_INTERNAL_SECRET=SECRET, PARLEY_SESSION_URL="http://session")
+    set_to(PARLEY_SHARED_SECRET=SECRET, PARLEY_SESSION_URL="http://session")
     for name in ("OPENAI_API_KEY", "PARLEY_JWT_SECRET", "PARLEY_JWKS_URL"):
         monkeypatch.delenv(name, raising=False)
     return set_to
@@ -101,7 +99,7 @@ def complaint(kind: Any = ExampleSettings) -> Any:
 def test_an_unset_variable_has_its_default() -> None:
     settings = load(ExampleSettings)
 
-    assert settings.internal_secret == InternalSecret(SECRET.encode())
+    assert settings.shared_secret == SecretStr(SECRET)
     assert settings.session_url == "http://session"
     assert (settings.port, settings.models, settings.api_key) == (8081, None, None)
 
@@ -132,11 +130,11 @@ def test_the_repr_shows_no_secret(environment: Any) -> None:
 
 
 def test_a_secret_may_be_passed_as_an_object() -> None:
-    secret = InternalSecret(b"s" * 32)
+    secret = SecretStr("s" * 32)
 
     # The other required settings come from the environment, which a type checker does not know.
-    given: dict[str, Any] = {"internal_secret": secret}
-    assert ExampleSettings(**given).internal_secret is secret
+    given: dict[str, Any] = {"shared_secret": secret}
+    assert ExampleSettings(**given).shared_secret is secret
 
 
 @pytest.mark.parametrize("empty", [True, False])
@@ -154,11 +152,11 @@ def test_the_error_of_a_missing_variable_describes_its_value(
 def test_each_invalid_variable_has_its_own_error(
     environment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PARLEY_INTERNAL_SECRET")
+    monkeypatch.delenv("PARLEY_SHARED_SECRET")
     environment(PARLEY_PORT="http")
 
     assert complaint().splitlines() == [
-        "PARLEY_INTERNAL_SECRET is not set. It should be at least 32 random bytes.",
+        "PARLEY_SHARED_SECRET is not set. It should be at least 32 random bytes.",
         "PARLEY_PORT is wrong. It should be a port from 1 to 65535.",
     ]
 
@@ -174,13 +172,9 @@ def test_the_error_of_a_missing_variable_names_the_declared_one() -> None:
 
 
 def test_a_short_secret_is_rejected(environment: Any) -> None:
-    environment(PARLEY_INTERNAL_SECRET="hunter2")
+    environment(PARLEY_SHARED_SECRET="hunter2")
 
-    assert complaint() == (
-        "PARLEY_INTERNAL_SECRET should be at least 32 random bytes, "
-        "the same for every service (try: openssl rand -hex 32), or two of them: "
-        "new,old."
-    )
+    assert complaint() == ("PARLEY_SHARED_SECRET is wrong. It should be at least 32 random bytes.")
 
 
 def test_the_message_of_a_validator_follows_the_name(environment: Any) -> None:
@@ -206,7 +200,7 @@ def test_the_message_of_a_model_validator_is_shown(environment: Any) -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("PARLEY_INTERNAL_SECRET", "hunter2"),
+        ("PARLEY_SHARED_SECRET", "hunter2"),
         ("PARLEY_SESSION_URL", "ftp://ada:hunter2@session"),
         ("PARLEY_PORT", "hunter2"),
         ("PARLEY_TURNS", "hunter2"),

@@ -66,7 +66,6 @@ def client(begin_span: BeginSpan, address: tuple[str, int] = PROXY) -> TestClien
     app.add_middleware(
         RequestObserver,
         metrics=ProcessMonitor("test").requests,
-        person_key=lambda: b"key",
         begin_span=begin_span,
     )
     install_error_handlers(app)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def eventually(condition: Callable[[], Any], within: float = 10) -> Any:
+async def eventually(condition: Callable[[], Any], within: float = 30) -> Any:
     """Wait until the condition, sync or async, is true; return its value.
 
     Raises TimeoutError after `within` seconds.

@@ -4,16 +4,13 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from aiohttp import web
 
 from parley_core.auth.principal import Principal
-from parley_core.auth.request_origin import CLIENT_ADDRESS, TOKEN_ID
 from parley_testing.peers import caller_of, listening, refusal
-
-_ORIGIN = (CLIENT_ADDRESS, TOKEN_ID)
 
 
 @dataclass(frozen=True)
@@ -25,8 +22,7 @@ class Call:
     principal: Principal
     request_id: str
     key: str | None
-    origin: Mapping[str, str] = field(default_factory=dict)
-    """The headers that pass on where the request comes from."""
+    headers: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -92,7 +88,7 @@ class FakeService:
             principal,
             request.headers["x-request-id"],
             request.headers.get("idempotency-key"),
-            {name: request.headers[name] for name in _ORIGIN if name in request.headers},
+            request.headers,
         )
 
 

@@ -1,14 +1,44 @@
 """Fakes of internal services: serving an application, error responses, principal tokens."""
 
+import hashlib
+import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from parley_core.auth.principal import InternalSecret, Principal, sign_principal, verify_principal
+from parley_core.auth.principal import Principal
+from parley_core.auth.principal_token import sign_principal
+from parley_core.auth.principal_token_cache import PrincipalVerifier
+from parley_core.auth.service_keys import CALLING_SERVICES, ServiceKeys, SigningKey
 
-SECRET = "s" * 32
+
+def signing_key(service: str, number: int = 1) -> SigningKey:
+    """The key of that name, the same in every process; only keys with the number 1 are known."""
+    key_id = f"{service}-{number}"
+    seed = hashlib.sha256(key_id.encode()).digest()
+    return SigningKey(key_id, Ed25519PrivateKey.from_private_bytes(seed))
+
+
+def service_keys() -> ServiceKeys:
+    return ServiceKeys.parse(SERVICE_KEYS)
+
+
+def key_settings(service: str) -> dict[str, Any]:
+    """The settings of a calling service that have keys."""
+    return {"signing_key": signing_key(service), "service_keys": service_keys()}
+
+
+def key_variables(service: str) -> dict[str, str]:
+    """The same as variables."""
+    private = json.dumps(signing_key(service).to_jwk())
+    return {"PARLEY_SIGNING_KEY": private, "PARLEY_SERVICE_KEYS": SERVICE_KEYS}
+
+
+SERVICE_KEYS = json.dumps({"keys": [signing_key(each).public_jwk() for each in CALLING_SERVICES]})
 
 
 @asynccontextmanager
@@ -35,14 +65,14 @@ def refusal(status: int, code: str, param: str | None = None, **headers: str) ->
 
 
 def caller_of(request: web.Request, *, issuers: Collection[str], audience: str) -> Principal:
-    """The verified principal of an internal request. Raises InvalidPrincipal."""
-    return verify_principal(
-        request.headers["authorization"].removeprefix("Bearer "),
-        InternalSecret.parse(SECRET),
-        issuers=issuers,
-        audience=audience,
-        now=datetime.now(UTC),
-    )
+    """The verified principal of an internal request by one of the services `issuers`.
+
+    Raises InvalidPrincipal.
+    """
+    token = request.headers["authorization"].removeprefix("Bearer ")
+    verified = PrincipalVerifier(service_keys(), audience=audience).verify(token, datetime.now(UTC))
+    assert verified.service in issuers
+    return verified.principal
 
 
 def signed(
@@ -50,14 +80,9 @@ def signed(
     *,
     audience: str,
     issuer: str = "gateway",
-    secret: str = SECRET,
+    key: SigningKey | None = None,
     now: datetime | None = None,
 ) -> str:
-    """A principal token for one internal call."""
-    return sign_principal(
-        principal,
-        InternalSecret.parse(secret),
-        issuer=issuer,
-        audience=audience,
-        now=now or datetime.now(UTC),
-    )
+    """A principal token for one internal call by the service `issuer`, or the one of the key."""
+    key = key or signing_key(issuer)
+    return sign_principal(principal, key, audience=audience, now=now or datetime.now(UTC))

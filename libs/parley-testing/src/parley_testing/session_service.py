@@ -179,7 +179,7 @@ class FakeSessionService(FakeService):
             case "POST", "audit", "refusals":
                 self.refused += call.body["refused"]
                 return web.json_response({})
-            case "POST", "completions", "admission":
+            case ("POST", "completions", "admission") | ("DELETE", "completions", "admission", _):
                 return web.json_response({})
             case "GET", "limits":
                 return web.json_response({"limits": self.limits})

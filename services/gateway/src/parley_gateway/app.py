@@ -90,7 +90,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         ):
             upstreams = Upstreams(
                 http,
-                settings.internal_secret,
+                settings.signing_key,
                 session_url=settings.session_url,
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
@@ -125,7 +125,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 replace_limits = limits.replacement(fresh.limits_file)
                 verification.replace(fresh.jwt)
                 replace_limits()
-                settings.internal_secret.replace(fresh.internal_secret)
+                settings.signing_key.replace(fresh.signing_key)
+                settings.service_keys.replace(fresh.service_keys)
                 tokens.clear()
 
             reloader = SettingsReloader(
@@ -160,7 +161,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     api.add_middleware(
         RequestObserver,
         metrics=monitor.requests,
-        person_key=lambda: settings.internal_secret.value,
+        pseudonym_of=settings.signing_key.pseudonym_of,
         begin_span=EntrySpans(settings.trusted_proxies),
         client_address=addresses.address_of,
         on_response=refused.observe,

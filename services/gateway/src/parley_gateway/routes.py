@@ -1,6 +1,7 @@
 """The routes of the gateway, and what serves them."""
 
 from collections.abc import Sequence
+from copy import copy
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
@@ -58,7 +59,7 @@ def gateway_routes(
     monitor: ProcessMonitor,
     metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
-    tickets = StreamTickets(settings.internal_secret)
+    tickets = StreamTickets(settings.signing_key, settings.service_keys)
     files = PageFiles(settings.page_path)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
     reads = RecordedReads(forwarder, upstreams.session)
@@ -121,15 +122,18 @@ def gateway_routes(
 
 
 def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
-    """HEAD for every GET, which FastAPI does not add; last, so that other requests skip them."""
+    """HEAD for every GET, which FastAPI does not add; last, so that other requests skip them.
+
+    Copies, because a new route would analyse its parameters again.
+    """
     return [
-        APIRoute(
-            route.path,
-            route.endpoint,
-            methods=["HEAD"],
-            dependencies=route.dependencies,
-            include_in_schema=False,
-        )
+        _with_method_head(route)
         for route in routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ())
     ]
+
+
+def _with_method_head(route: APIRoute) -> APIRoute:
+    head_route = copy(route)
+    head_route.methods, head_route.include_in_schema = {"HEAD"}, False
+    return head_route

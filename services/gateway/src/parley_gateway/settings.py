@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from parley_core.auth.service_keys import ServiceKeysSetting, SigningKeySetting, key_of
 from parley_core.http.connection_limits import Networks
 from parley_core.http.person_limit import PersonShare
 from parley_core.limits.rules_file import LimitsFileSetting
@@ -17,7 +18,6 @@ from parley_core.runtime.settings import (
     BaseUrl,
     Count,
     CountOrZero,
-    InternalSecretSetting,
     Names,
     Port,
     Prefix,
@@ -35,7 +35,8 @@ from parley_gateway.turns.event_relay import StreamSettings
 
 
 class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
-    internal_secret: InternalSecretSetting
+    signing_key: Annotated[SigningKeySetting, key_of("gateway")]
+    service_keys: ServiceKeysSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")] = Field(
         description="the base URL of the session service, such as http://127.0.0.1:8081"
     )

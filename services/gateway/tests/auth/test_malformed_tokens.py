@@ -21,9 +21,10 @@ from gateway_fakes.issuer import (
     rsa_key,
 )
 
-from parley_core.auth.principal import InternalSecret, InvalidPrincipal, verify_principal
+from parley_core.auth.principal_token import InvalidPrincipal
+from parley_core.auth.principal_token_cache import PrincipalVerifier
 from parley_testing.fake_service import raw
-from parley_testing.peers import SECRET
+from parley_testing.peers import service_keys, signing_key
 from parley_testing.session_service import FakeSessionService
 
 HUGE, NAN, INFINITE = 10**400, float("nan"), float("inf")
@@ -54,14 +55,20 @@ def sign(
     payload: Any,
     header_json: Any = ("alg", None),
     claim_json: Any = ("sub", None),
+    **header: str,
 ) -> Any:
     """Signs JSON that PyJWT refuses to encode."""
-    header = _with({"alg": algorithm, "typ": "JWT"}, *header_json)
+    head = _with({"alg": algorithm, "typ": "JWT"} | header, *header_json)
     body = _with(payload, *claim_json)
-    signed = b".".join(base64.urlsafe_b64encode(p.encode()).rstrip(b"=") for p in (header, body))
+    signed = b".".join(base64.urlsafe_b64encode(p.encode()).rstrip(b"=") for p in (head, body))
     made_by = jwt.get_algorithm_by_name(algorithm)
     signature = made_by.sign(signed, made_by.prepare_key(key))
     return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+def sign_as_gateway(payload: Any, **change: Any) -> Any:
+    key = signing_key("gateway")
+    return sign(jwt.PyJWK(key.to_jwk()).key, "EdDSA", payload, **change, kid=key.id)
 
 
 def _with(values: Any, name: Any, text: Any) -> Any:
@@ -121,7 +128,7 @@ async def test_a_ticket_with_a_value_of_the_wrong_type_is_a_401(
     named = [*((n, v) for n in ("turn", "tenant", "user", "aud") for v in NOT_STRINGS)]
     claimed = [*named, *(("exp", value) for value in NOT_TIMES)]
     for change in HEADERS if name == "header_json" else claimed:
-        ticket = sign(SECRET, "HS256", payload, **{name: change})
+        ticket = sign_as_gateway(payload, **{name: change})
         refused = await gateway.expect_error("GET", f"/v1/turns/{turn_id}/stream?ticket={ticket}")
         assert refused == (401, "invalid_ticket", None), change
 
@@ -130,20 +137,18 @@ async def test_a_ticket_with_a_value_of_the_wrong_type_is_a_401(
 def test_a_principal_token_with_a_value_of_the_wrong_type_is_invalid(name: Any) -> None:
     now = datetime.now(UTC)
     payload: dict[str, Any] = {
-        "iss": "gateway",
         "aud": "session",
         "tenant": "acme",
         "sub": "ada",
         "scopes": [],
     }
     payload |= {"iat": int(now.timestamp()), "exp": int(now.timestamp()) + 60}
-    secret = InternalSecret(SECRET.encode())
-    expected: dict[str, Any] = {"audience": "session", "now": now}
-    verify_principal(sign(SECRET, "HS256", payload), secret, issuers=["gateway"], **expected)
-    named = [(n, v) for n in ("iss", "aud", "tenant", "sub") for v in NOT_STRINGS]
+    verifier = PrincipalVerifier(service_keys(), audience="session")
+    verifier.verify(sign_as_gateway(payload), now)
+    named = [(n, v) for n in ("aud", "tenant", "sub") for v in NOT_STRINGS]
     scoped = [("scopes", value) for value in (*NOT_STRINGS, '"x"') if value != "[]"]
     timed = [(n, v) for n in ("exp", "iat") for v in (*NOT_TIMES, "1.5")]
     for change in HEADERS if name == "header_json" else [*named, *scoped, *timed]:
-        token = sign(SECRET, "HS256", payload, **{name: change})
+        token = sign_as_gateway(payload, **{name: change})
         with pytest.raises(InvalidPrincipal):
-            verify_principal(token, secret, issuers=["gateway"], **expected)
+            verifier.verify(token, now)

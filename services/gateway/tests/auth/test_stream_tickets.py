@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,23 +12,20 @@ from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
 
 from parley_contracts import turn_sse as sse
-from parley_core.auth.principal import (
-    InternalSecret,
-    InvalidPrincipal,
-    Principal,
-    sign_principal,
-    verify_principal,
-)
+from parley_core.auth.principal import Principal
+from parley_core.auth.principal_token import InvalidPrincipal, decode_principal_token
+from parley_core.auth.service_keys import ServiceKeys
 from parley_gateway.auth.invalid_token import InvalidToken
-from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.auth.stream_tickets import InvalidTicket, StreamTickets
 from parley_gateway.auth.token_verifiers import SharedSecretVerifier
 from parley_gateway.turns.sse_framing import TurnEventFramer
 from parley_testing.event_stream import EventStream, text_of
-from parley_testing.peers import SECRET
+from parley_testing.peers import service_keys, signing_key
+from parley_testing.peers import signed as signed_principal
 from parley_testing.session_service import FakeSessionService
 
 ADA = Principal("acme", "ada", frozenset(("admin",)))
-KEY = InternalSecret(SECRET.encode())
+KEY = signing_key("gateway")
 
 
 @asynccontextmanager
@@ -47,8 +43,8 @@ async def opened(gateway: Gateway) -> Any:
         return await stream.event()
 
 
-def signed(turn_id: Any, *, seconds: Any = 900, secret: Any = KEY, person: Any = ADA) -> Any:
-    tickets = StreamTickets(secret, seconds)
+def signed(turn_id: Any, *, seconds: Any = 900, key: Any = KEY, person: Any = ADA) -> Any:
+    tickets = StreamTickets(key, service_keys(), seconds)
     return tickets.stream_url(UUID(turn_id), person).partition("ticket=")[2]
 
 
@@ -115,18 +111,16 @@ async def test_an_invalid_ticket_is_rejected(
     inference.script(Stalls())
     turn_id = (await opened(gateway))["turn_id"]
     whole = signed(turn_id)
-    principal = sign_principal(
-        ADA, KEY, issuer="gateway", audience="stream-ticket", now=session.turn.message.created_at
-    )
     no_tickets = {
         "expired": signed(turn_id, seconds=-1),
         "another turn's": signed(another_id()),
-        "another secret's": signed(turn_id, secret=InternalSecret(b"x" * 32)),
+        "an unknown key's": signed(turn_id, key=signing_key("gateway", 2)),
+        "another service's": signed(turn_id, key=signing_key("inference")),
         "cut": whole[:-4],
         "unsigned": jwt.encode(
             jwt.decode(whole, options={"verify_signature": False}), "", algorithm="none"
         ),
-        "a principal": principal,
+        "a principal": signed_principal(ADA, audience="stream-ticket"),
         "a token": token(sub="ada", tenant="acme"),
         "empty": "",
         "no text": "%FF%00",
@@ -152,18 +146,12 @@ async def test_a_ticket_opens_nothing_else(
         assert answer.status == 405
 
 
-async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_secret() -> None:
+async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_key() -> None:
     ticket = signed(str(uuid4()))
     with pytest.raises(InvalidToken):
-        await SharedSecretVerifier(SECRET).verify(ticket)
+        await SharedSecretVerifier("s" * 32).verify(ticket)
     with pytest.raises(InvalidPrincipal):
-        verify_principal(
-            ticket,
-            KEY,
-            issuers=("gateway",),
-            audience="stream-ticket",
-            now=datetime.now(UTC),
-        )
+        decode_principal_token(ticket, service_keys(), audience="stream-ticket")
 
 
 async def test_an_unexpected_error_logs_no_ticket(
@@ -189,9 +177,12 @@ async def test_an_unexpected_error_logs_no_ticket(
     assert ticket_in(url)[-40:] not in caplog.text
 
 
-def test_a_ticket_of_the_secret_before_is_valid_while_both_are_set() -> None:
+def test_a_ticket_of_the_key_before_is_valid_while_both_are_known() -> None:
     turn_id, ada = uuid4(), Principal("acme", "ada")
-    url = StreamTickets(InternalSecret(b"o" * 32)).stream_url(turn_id, ada)
-    ticket = url.partition("?ticket=")[2]
-    both = StreamTickets(InternalSecret(b"n" * 32, b"o" * 32))
-    assert both.verify(ticket, turn_id) == ada
+    old, new, keys = signing_key("gateway", 1), signing_key("gateway", 2), service_keys()
+    ticket = ticket_in(StreamTickets(old, keys).stream_url(turn_id, ada))
+    replaced = StreamTickets(new, keys)
+    assert replaced.verify(ticket, turn_id) == ada
+    keys.replace(ServiceKeys({}))
+    with pytest.raises(InvalidTicket):
+        replaced.verify(ticket, turn_id)

@@ -15,7 +15,7 @@ from parley_core.runtime.settings import InvalidSettings, load
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.settings import GatewaySettings
 from parley_testing.fake_service import error
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 from parley_testing.session_service import FakeSessionService
 
 CHAT, OTHER = "https://chat.example.com", "https://other.example.com"
@@ -200,7 +200,8 @@ def test_anything_but_origins_ends_the_start(monkeypatch: pytest.MonkeyPatch, gi
 def set_variables(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     for name in ("SESSION", "INFERENCE", "HISTORY"):
         monkeypatch.setenv(f"PARLEY_{name}_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
+    for name, value in key_variables("gateway").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PARLEY_JWT_SECRET", JWT_SECRET)
     monkeypatch.setenv("PARLEY_CORS_ORIGINS", origins)
 

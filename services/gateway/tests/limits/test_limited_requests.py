@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from uuid import uuid4
 
 import openai
 import pytest
@@ -17,7 +18,7 @@ from parley_core.runtime.settings import InvalidSettings
 from parley_gateway.limits import counted_requests
 from parley_testing.eventually import eventually
 from parley_testing.fake_service import error, raw
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 from parley_testing.session_service import FakeSessionService
 
 Limited = Callable[..., Awaitable[Gateway]]
@@ -94,6 +95,38 @@ async def test_a_completion_without_a_session_is_admitted_by_session(
     assert len(session.called("admission")) == 1
 
 
+async def test_a_completion_runs_under_the_id_for_which_its_budget_is_reserved(
+    limited: Limited, session: FakeSessionService, inference: Inference
+) -> None:
+    gateway = await limited("{cost_per_day: 10}")
+    id = str(uuid4())
+    session.answers.append(web.json_response({"id": id}))
+    inference.answers.append(raw(b"{}"))
+    request = {"model": "parley-demo", "messages": HELLO, "max_tokens": 5, "n": 2}
+    assert (await gateway.post("/v1/chat/completions", request))[0] == 200
+    [admitted] = session.called("admission")
+    assert admitted["prompt_tokens"] > 0
+    assert (admitted["max_tokens"], admitted["choices"]) == (5, 2)
+    assert inference.calls[-1].headers["parley-completion-id"] == id
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_reservation_of_a_completion_that_inference_refuses_ends(
+    limited: Limited, session: FakeSessionService, inference: Inference, stream: bool
+) -> None:
+    gateway = await limited("{cost_per_day: 10}")
+    id = str(uuid4())
+    session.answers += [web.json_response({"id": id}), web.json_response({})]
+    inference.answers.append(error(404, "model_not_found"))
+    request = {"model": "parley-demo", "messages": HELLO, "stream": stream}
+    refused = await gateway.expect_error("POST", "/v1/chat/completions", body=request)
+    assert refused[:2] == (404, "model_not_found")
+    assert [(call.method, call.path) for call in session.calls][-1] == (
+        "DELETE",
+        f"/completions/admission/{id}",
+    )
+
+
 async def test_open_streams_are_limited(limited: Limited) -> None:
     gateway = await limited("{open_streams: 0}")
     refused = await gateway.expect_error("GET", "/v1/export")
@@ -111,7 +144,18 @@ async def test_where_the_caller_stands(limited: Limited, session: FakeSessionSer
             "api_key": None,
             "model": "large",
             "resets_at": "2026-11-30T00:00:00Z",
-        }
+        },
+        {
+            "name": "cost_per_day",
+            "value": 100,
+            "used": 12,
+            "reserved": 8,
+            "currency": "EUR",
+            "per": "person",
+            "api_key": None,
+            "model": None,
+            "resets_at": "2026-11-30T00:00:00Z",
+        },
     ]
     status, body = await gateway.get("/v1/limits")
     assert (status, body["object"]) == (200, "limits")
@@ -122,6 +166,11 @@ async def test_where_the_caller_stands(limited: Limited, session: FakeSessionSer
         ("requests_per_minute", 5, 1, 4, "2027-01-15T08:01:00.000000Z"),
         ("open_streams", 2, 0, 2, None),
         ("tokens_per_day", 10, 12, 0, "2026-11-30T00:00:00.000000Z"),
+        ("cost_per_day", 100, 12, 80, "2026-11-30T00:00:00.000000Z"),
+    ]
+    assert [(each["reserved"], each["currency"]) for each in body["data"]][2:] == [
+        (0, None),
+        (8, "EUR"),
     ]
     assert body["data"][2]["model"] == "large"
 
@@ -150,7 +199,8 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(
     path = tmp_path / "limits.yaml"
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
     monkeypatch.setenv("PARLEY_LIMITS_FILE", str(path))
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
+    for name, value in key_variables("gateway").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PARLEY_JWT_SECRET", JWT_SECRET)
     for name in ("SESSION", "INFERENCE", "HISTORY"):
         monkeypatch.setenv(f"PARLEY_{name}_URL", "http://127.0.0.1:9")

@@ -86,7 +86,7 @@ async def test_the_turn_is_returned_while_inference_is_unavailable(
     gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.is_unavailable = True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         status, turn = await gateway.post(PATH, BACKGROUND)
     assert (status, turn["status"]) == (202, "running")
     assert len(session.turns) == 1

@@ -68,7 +68,7 @@ async def test_the_stream_of_an_erased_session_ends_as_cancelled(
         await stream.until_text(3)
         session.turns.clear()
         erased.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             [last] = await stream.events()
     assert (last["type"], last["sequence_number"]) == ("reply.cancelled", 0)
     assert (last["message"]["content"], last["error"]["code"]) == ("", "session_erased")

@@ -100,7 +100,7 @@ async def test_head_does_not_wait_for_the_reply(
 ) -> None:
     asked = len(inference.resume_points)
     path = f"/v1/turns/{turn['id']}/stream"
-    async with asyncio.timeout(5), gateway.request("HEAD", path) as answer:
+    async with asyncio.timeout(15), gateway.request("HEAD", path) as answer:
         assert (answer.status, answer.content_type) == (200, "text/event-stream")
         assert "content-length" not in answer.headers
     async with gateway.request("GET", "/livez") as answer:

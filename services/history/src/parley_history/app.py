@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from parley_contracts.internal_calls import HISTORY_CALLS
 from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
@@ -49,7 +50,8 @@ def create_app(settings: ServeSettings) -> Starlette:
     change_feed = ChangeFeed(settings.database)
 
     def apply(fresh: ServeSettings) -> None:
-        settings.internal_secret.replace(fresh.internal_secret)
+        settings.signing_key.replace(fresh.signing_key)
+        settings.service_keys.replace(fresh.service_keys)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -72,7 +74,6 @@ def create_app(settings: ServeSettings) -> Starlette:
     app.add_middleware(
         RequestObserver,
         metrics=monitor.requests,
-        person_key=lambda: settings.internal_secret.value,
     )
     install_error_handlers(app)
     install_database_error_handlers(app)
@@ -86,9 +87,7 @@ async def _compose(
     """Build and run all components; yield the routes that use them."""
     registry = monitor.registry
     _register_metrics(registry, change_feed)
-    authenticator = ServiceAuthenticator(
-        settings.internal_secret, audience="history", issuers=frozenset(("gateway",))
-    )
+    authenticator = ServiceAuthenticator(settings.service_keys, HISTORY_CALLS, service="history")
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(_pool(settings, monitor))
         session_client = await stack.enter_async_context(_session_client(settings, monitor))
@@ -101,8 +100,7 @@ async def _compose(
         stack.enter_context(change_feed.subscribed(key_eviction))
         await stack.enter_async_context(_indexer(settings, change_feed, session_client, registry))
         await stack.enter_async_context(background_tasks(change_feed.listen(), key_eviction.run()))
-        yield history_routes(
-            authenticator,
+        routes = history_routes(
             pages=PageReader(page_repository, projection, session_client, keys),
             sessions=SessionLister(SessionRepository(pool), committed, keys),
             search=MessageSearch(MatchRepository(pool), keys, search_keys, settings.search_limit),
@@ -117,6 +115,7 @@ async def _compose(
             ),
             usage=UsageRepository(pool),
         )
+        yield authenticator.authenticated(routes)
 
 
 def _register_metrics(registry: CollectorRegistry, change_feed: ChangeFeed) -> None:
@@ -147,9 +146,8 @@ async def _session_client(
         service = ServiceClient(
             http,
             settings.session_url,
-            caller="history",
             callee="session",
-            secret=settings.internal_secret,
+            key=settings.signing_key,
             monitor=monitor,
         )
         yield SessionClient(service)

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_core.auth.caller import Caller
-from parley_core.http.service_auth import ServiceAuthenticator, request_id
+from parley_core.http.service_auth import caller_of
 from parley_history.queries.export.export_sessions import SessionExporter
 from parley_history.queries.export.formats import parse_format
 from parley_history.queries.export.response import file_response
@@ -25,7 +24,6 @@ from parley_history.queries.usage.response import encode_usage
 
 
 def history_routes(
-    authenticator: ServiceAuthenticator,
     *,
     pages: PageReader,
     sessions: SessionLister,
@@ -33,9 +31,6 @@ def history_routes(
     exporter: SessionExporter,
     usage: UsageRepository,
 ) -> Sequence[Route]:
-    def caller_of(request: Request) -> Caller:
-        return Caller(authenticator(request), request_id(request))
-
     async def read_history(request: Request) -> Response:
         caller = caller_of(request)
         page_request = parse_page_request(request.query_params, datetime.now(UTC))
@@ -65,7 +60,7 @@ def history_routes(
         return await file_response(chunks, format_name, "parley")
 
     async def report_usage(request: Request) -> Response:
-        principal, today = authenticator(request), datetime.now(UTC).date()
+        principal, today = caller_of(request).principal, datetime.now(UTC).date()
         usage_request = parse_usage_request(request.query_params, principal, today)
         return _json(encode_usage(usage_request, await usage.read(principal, usage_request)))
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from parley_core.auth.service_keys import ServiceKeysSetting, SigningKeySetting, key_of
 from parley_core.log.kafka_settings import KafkaSettings
 from parley_core.process.server_settings import (
     MIGRATION_WAIT_SECONDS,
@@ -14,7 +15,6 @@ from parley_core.process.server_settings import (
 )
 from parley_core.runtime.settings import (
     BaseUrl,
-    InternalSecretSetting,
     Port,
     Prefix,
     Seconds,
@@ -33,7 +33,8 @@ from parley_history.storage.database import DatabaseSettings
 
 class ServeSettings(Settings, env_prefix="PARLEY_HISTORY_"):
     database: DatabaseSettings
-    internal_secret: InternalSecretSetting
+    signing_key: Annotated[SigningKeySetting, key_of("history")]
+    service_keys: ServiceKeysSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
     host: str = Field(default="127.0.0.1", description="the address to listen at")
     port: Port = Field(default=8083, description="the port to listen at, from 1 to 65535")

@@ -34,7 +34,7 @@ async def test_records_published_before_and_after_the_start_are_projected(
     early, late = [chat(3) for _ in range(20)], [chat(3) for _ in range(20)]
     await relay.publish(mixed(early, random.Random(1)))
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
-        await eventually(projected(tables, early), within=15)
+        await eventually(projected(tables, early))
         assert projector.is_working
         await relay.publish(mixed(late, random.Random(2)))
         await eventually(projected(tables, late))
@@ -53,7 +53,7 @@ async def test_the_marker_of_a_transaction_does_not_remain_as_lag(
         async def is_past_marker() -> bool:
             return marker in (await tables.positions()).values()
 
-        await eventually(is_past_marker, within=15)
+        await eventually(is_past_marker)
     assert await tables.rows() == folded(story)
 
 
@@ -63,12 +63,12 @@ async def test_a_projector_resumes_where_the_previous_one_stopped(
     first, second = [chat(2) for _ in range(9)], [chat(2) for _ in range(9)]
     await relay.publish(mixed(first, random.Random(1)))
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)):
-        await eventually(projected(tables, first), within=15)
+        await eventually(projected(tables, first))
     # Records that were read a second time would reappear.
     await tables.connection.execute("TRUNCATE sessions, messages, usage")
     await relay.publish(mixed(second, random.Random(1)))
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)):
-        await eventually(projected(tables, second), within=15)
+        await eventually(projected(tables, second))
     assert await tables.rows() == folded(*second)
     assert sum((await tables.positions()).values()) == sum(s.version for s in first + second)
 
@@ -85,7 +85,7 @@ async def test_a_poison_record_parks_its_session_and_stalls_no_other(
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)):
         await relay.publish([parked.records[0], poison, *parked.records[1:]])
         await relay.publish(mixed(others, random.Random(1)))
-        await eventually(projected(tables, others), within=15)
+        await eventually(projected(tables, others))
 
         async def has_dead_letters() -> bool:
             return len(await tables.dead_letters()) == parked.version
@@ -114,7 +114,7 @@ async def test_two_projectors_share_the_log_and_take_over_from_each_other(
                 await relay.publish(part)
         for part in parts[6:]:
             await relay.publish(part)
-        await eventually(projected(tables, stories), within=20)
+        await eventually(projected(tables, stories))
     assert await tables.rows() == folded(*stories)
 
 
@@ -143,12 +143,12 @@ async def test_a_projector_with_a_stale_position_resumes_from_the_stored_one(
         records = mixed(first, random.Random(1))
         for start in range(0, len(records), 7):
             await relay.publish(records[start : start + 7])
-        await eventually(projected(tables, first), within=20)
+        await eventually(projected(tables, first))
         await eventually(lambda: "another projector moved the positions" in caplog.text)
         # Each has lost some races, so the remaining one may hold stale positions.
         await (one, other)[last].aclose()
         await relay.publish(mixed(second, random.Random(1)))
-        await eventually(projected(tables, second), within=20)
+        await eventually(projected(tables, second))
     assert await tables.rows() == folded(*first, *second)
 
 
@@ -163,7 +163,7 @@ async def test_a_projector_without_partitions_is_ready(
         projecting(settings) as first,
         projecting(settings) as second,
     ):
-        await eventually(lambda: first.is_working and second.is_working, within=20)
+        await eventually(lambda: first.is_working and second.is_working)
         await eventually(lambda: len(first._log.partitions | second._log.partitions) == 1)
 
 
@@ -177,7 +177,7 @@ async def test_offsets_are_committed_to_the_group(
     monkeypatch.setattr(projector_module, "OFFSET_COMMIT_INTERVAL_SECONDS", 0.05)
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await relay.publish(story.records)
-        await eventually(projected(tables, [story]), within=15)
+        await eventually(projected(tables, [story]))
 
         async def committed() -> bool:
             consumer = cast(GroupReader, projector._log)._consumer
@@ -192,7 +192,7 @@ async def test_the_projector_leaves_no_connection_behind(
     tables: ReadModelTables, log_settings: dict[str, Any]
 ) -> None:
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
-        await eventually(lambda: projector.is_working, within=15)
+        await eventually(lambda: projector.is_working)
 
     async def disconnected() -> Any:
         left = await tables.connection.fetchval(

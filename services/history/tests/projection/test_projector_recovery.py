@@ -45,12 +45,12 @@ async def test_the_age_of_the_oldest_event_grows_until_it_is_projected(
 ) -> None:
     story = chat(1)
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
-        await eventually(lambda: projector.is_working, within=15)
+        await eventually(lambda: projector.is_working)
         async with tables.connection.transaction():
             await tables.connection.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
             await relay.publish(story.records)
             await eventually(lambda: projector.oldest_unprojected == story.events[0].time)
-        await eventually(projected(tables, [story]), within=15)
+        await eventually(projected(tables, [story]))
         await eventually(lambda: projector.oldest_unprojected is None)
 
 
@@ -70,7 +70,7 @@ async def test_an_event_is_projected_though_the_outcome_of_its_commit_was_unknow
     story = chat(1)
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         await relay.publish(story.records)
-        await eventually(projected(tables, [story]), within=20)
+        await eventually(projected(tables, [story]))
         await eventually(lambda: projector.oldest_unprojected is None)
 
 
@@ -92,8 +92,8 @@ async def test_the_projector_survives_lost_database_connections(
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         for start in range(0, len(records), 50):
             await relay.publish(records[start : start + 50])
-            await eventually(disconnect, within=15)
-        await eventually(projected(tables, stories), within=20)
+            await eventually(disconnect)
+        await eventually(projected(tables, stories))
         await eventually(lambda: projector.is_working)
     assert await tables.rows() == folded(*stories)
     assert "projector paused, retrying" in caplog.text
@@ -123,7 +123,7 @@ async def test_a_failed_batch_is_read_again_from_the_stored_positions(
     records = mixed(stories, random.Random(1))
     async with projecting(project_settings(tables.runtime_dsn, batch_size=20, **log_settings)):
         await relay.publish(records)
-        await eventually(projected(tables, stories), within=20)
+        await eventually(projected(tables, stories))
     assert not failures
     assert await tables.rows() == folded(*stories)
     assert await tables.deferred() == []
@@ -135,7 +135,7 @@ async def test_the_projector_shows_whether_it_works(
     story = chat(1)
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
         assert not projector.joined
-        await eventually(lambda: projector.is_working, within=15)
+        await eventually(lambda: projector.is_working)
         await tables.connection.execute("ALTER TABLE positions RENAME TO away")
         await relay.publish(story.records)
         await eventually(lambda: not projector.is_working)
@@ -153,7 +153,7 @@ async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
     lost, story = chat(3), chat(1)
     await tables.connection.execute("INSERT INTO positions VALUES (0, 7), (1, 7), (2, 7), (3, 7)")
     async with projecting(project_settings(tables.runtime_dsn, **log_settings)) as projector:
-        await eventually(lambda: "parley rebuild history" in caplog.text, within=15)
+        await eventually(lambda: "parley rebuild history" in caplog.text)
         # The log has grown past the position, but its first seven records were never applied.
         await relay.publish(lost.records)
         before = projector.failures
@@ -162,7 +162,7 @@ async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
         # A swap after a rebuild has the same effect.
         await tables.connection.execute("UPDATE positions SET next = 0")
         await relay.publish(story.records)
-        await eventually(projected(tables, [lost, story]), within=15)
+        await eventually(projected(tables, [lost, story]))
 
 
 async def test_a_missing_topic_ends_the_projector(
@@ -190,5 +190,5 @@ async def test_a_projector_may_start_before_kafka(
         await eventually(lambda: "projector paused, retrying" in caplog.text)
         assert not projector.joined
         async with tcp_proxy(address, kafka_bootstrap):
-            await eventually(projected(tables, [story]), within=15)
+            await eventually(projected(tables, [story]))
             assert projector.is_working

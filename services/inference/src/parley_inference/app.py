@@ -9,6 +9,7 @@ from uuid import uuid4
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from parley_contracts.internal_calls import INFERENCE_CALLS
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.person_limit import PersonLimit
 from parley_core.http.request_observer import RequestObserver
@@ -29,7 +30,7 @@ from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.client import SessionClient
 from parley_inference.session.context_window_cache import ContextWindowCache
-from parley_inference.session.usage_record import UsageRecord
+from parley_inference.session.usage_record import CompletionReport, UsageRecord
 from parley_inference.settings import InferenceSettings, environment_variable
 from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
 from parley_inference.streaming.turn_buffering import TurnBuffering, create_turn_buffering
@@ -67,7 +68,6 @@ def create_app(settings: InferenceSettings) -> Starlette:
     app.add_middleware(
         RequestObserver,
         metrics=monitor.requests,
-        person_key=lambda: settings.internal_secret.value,
     )
     install_error_handlers(app)
     return app
@@ -91,9 +91,8 @@ async def _run_service(
             ServiceClient(
                 http,
                 settings.session_url,
-                caller="inference",
                 callee="session",
-                secret=settings.internal_secret,
+                key=settings.signing_key,
                 monitor=monitor,
             ),
             uuid4(),
@@ -139,16 +138,17 @@ async def _run_service(
             busy_code="inference_busy",
         )
 
-        def report_usage(record: UsageRecord) -> None:
-            turn_metrics.observe_completion(record)
-            usage_reporter.report(record)
+        def report_usage(report: CompletionReport) -> None:
+            if isinstance(report, UsageRecord):
+                turn_metrics.observe_completion(report)
+            usage_reporter.report(report)
 
         completions = CompletionService(provider, catalogue, report_usage, limit=completion_limit)
 
-        authenticate = ServiceAuthenticator(
-            settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
+        authenticator = ServiceAuthenticator(
+            settings.service_keys, INFERENCE_CALLS, service="inference"
         )
-        streams = TurnStreams(authenticate, opener, max_streams=settings.max_streams)
+        streams = TurnStreams(opener, max_streams=settings.max_streams)
         shutdown = Shutdown(opener, running, post_reply_tasks, completions, settings.drain)
         # Session admits no turn to a process from which it has had no heartbeat.
         monitor.state.wait_for("session")
@@ -171,7 +171,8 @@ async def _run_service(
             fresh_catalogue = _load_catalogue(fresh)
             provider.use(fresh_catalogue)
             catalogue.replace(fresh_catalogue)
-            settings.internal_secret.replace(fresh.internal_secret)
+            settings.signing_key.replace(fresh.signing_key)
+            settings.service_keys.replace(fresh.service_keys)
 
         reloader = SettingsReloader(
             settings, apply, monitor.registry, more_files=lambda: catalogue.key_files
@@ -189,7 +190,9 @@ async def _run_service(
             shutdown.begin()
 
         yield _Service(
-            routes(authenticate, catalogue, streams, completions), begin_shutdown, shutdown.hurry
+            authenticator.authenticated(routes(catalogue, streams, completions)),
+            begin_shutdown,
+            shutdown.hurry,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from parley_core.auth.service_keys import ServiceKeysSetting, SigningKeySetting, key_of
 from parley_core.http.body_limit import MAX_TOTAL_BYTES
 from parley_core.http.person_limit import PersonShare
 from parley_core.process.server_settings import (
@@ -16,7 +17,6 @@ from parley_core.process.server_settings import (
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
-    InternalSecretSetting,
     Port,
     Prefix,
     RedisUrl,
@@ -37,7 +37,8 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     shared_port: SharedPortSetting = None
     management_port: ManagementPort = None
     server: ServerSettingsGroup = ServerSettings()
-    internal_secret: InternalSecretSetting
+    signing_key: Annotated[SigningKeySetting, key_of("inference")]
+    service_keys: ServiceKeysSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
 

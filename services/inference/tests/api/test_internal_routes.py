@@ -72,11 +72,21 @@ async def test_a_large_request_is_rejected(inference: Inference) -> None:
     assert await inference.error(uuid4(), body=b" " * 20_000) == (413, "body_too_large")
 
 
-@pytest.mark.parametrize("signed", [{"principal": None}, {"issuer": "history"}])
-async def test_only_the_gateway_may_call(inference: Inference, signed: dict[str, Any]) -> None:
-    assert await inference.error(uuid4(), **signed) == (401, "unauthenticated")
+@pytest.mark.parametrize(
+    ("signed", "status", "code"),
+    [
+        ({"principal": None}, 401, "unauthenticated"),
+        ({"issuer": "session"}, 401, "unauthenticated"),
+        ({"issuer": "history"}, 403, "service_not_allowed"),
+        ({"issuer": "inference"}, 403, "service_not_allowed"),
+    ],
+)
+async def test_only_the_gateway_may_call(
+    inference: Inference, signed: dict[str, Any], status: int, code: str
+) -> None:
+    assert await inference.error(uuid4(), **signed) == (status, code)
     async with inference.request("GET", "/models", **signed) as answer:
-        assert answer.status == 401
+        assert answer.status == status
 
 
 async def test_the_models_are_listed(inference: Inference) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from inference_fakes.completions import BODY, STREAMING_BODY, error, streamed, usage_record
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import (
     DONE,
+    ErrorStatus,
     ModelServer,
     Stalls,
     chunk,
@@ -49,6 +51,35 @@ async def test_events_are_relayed_except_for_id_and_model(
     assert (text["object"], done) == ("chat.completion.chunk", "[DONE]")
     [request] = model_server.requests
     assert (request["tools"], request["temperature"]) == (tools, 0.5)
+
+
+async def test_a_completion_has_the_id_for_which_a_budget_is_reserved(
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
+) -> None:
+    id = uuid4()
+    model_server.script(*reply("a"))
+    async with inference.request(
+        "POST", "/completions", body=STREAMING_BODY, completion_id=str(id)
+    ) as answer:
+        assert f"chatcmpl-{id.hex}" in await answer.text()
+    assert (await usage_record(session))["id"] == str(id)
+    async with inference.request(
+        "POST", "/completions", body=BODY, completion_id="other"
+    ) as answer:
+        assert answer.status == 400
+
+
+async def test_a_reserved_completion_that_used_nothing_ends_its_reservation(
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
+) -> None:
+    id = str(uuid4())
+    model_server.script(ErrorStatus(400))
+    async with inference.request(
+        "POST", "/completions", body=STREAMING_BODY, completion_id=id
+    ) as answer:
+        assert answer.status == 400
+    path = f"/completions/admission/{id}"
+    await eventually(lambda: ("DELETE", path) in [(c.method, c.path) for c in session.calls])
 
 
 async def test_usage_is_always_requested_and_relayed_on_request(

@@ -7,7 +7,7 @@ from inference_fakes.inference import Inference, Start
 
 from parley_core.process import settings_reloader
 from parley_testing.eventually import eventually
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 
 MODEL = "  - {name: %s, base_url: 'http://127.0.0.1:9/v1', context_size: 1000, key_file: %s}\n"
 
@@ -25,7 +25,8 @@ async def test_a_changed_models_file_takes_effect_and_a_wrong_one_does_not(
     key.write_text("sk-first\n")
     models.write_text("models:\n" + MODEL % ("one", key))
     monkeypatch.setenv("PARLEY_INFERENCE_MODELS_PATH", str(models))
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
+    for name, value in key_variables("inference").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PARLEY_SESSION_URL", "http://127.0.0.1:9")
     inference = await start(models_path=models)
     registry = inference.app.state.monitor.registry

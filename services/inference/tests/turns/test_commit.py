@@ -211,5 +211,5 @@ async def test_a_stuck_replica_of_session_delays_heartbeats_only_briefly(
     async with inference.stream(turn) as stream:
         await stream.until_text(1)
         session.stops = [{"turn_id": str(turn.id), "reason": "cancelled"}]
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(15):
             assert (await stream.events())[-1]["type"] == "reply.cancelled"

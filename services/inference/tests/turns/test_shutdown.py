@@ -67,7 +67,7 @@ async def test_streams_of_followed_turns_end_at_once(
     inference = await start(drain={"seconds": 60})
     async with inference.stream(session.open_turn(runner="another")) as elsewhere:
         inference.app.state.begin_drain()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             assert await elsewhere.events() == []
 
 
@@ -82,5 +82,5 @@ async def test_the_exit_does_not_wait_for_an_unavailable_session(
         await stream.until_text(4)
         inference.app.state.begin_drain()
         inference.server.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             assert await stream.events() == []

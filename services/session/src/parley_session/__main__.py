@@ -21,7 +21,8 @@ from parley_core.storage.migrations import (
 )
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
-from parley_session.operations import append_simulated, erase_user
+from parley_session.key_management.key_wrapper import KeyServiceUnavailable
+from parley_session.operations import append_simulated, erase_user, recount_costs
 from parley_session.operations.backup import command as backup
 from parley_session.operations.backup.archive import BackupError
 from parley_session.operations.log.reconcile import reconcile
@@ -72,6 +73,9 @@ def main() -> int:
     except (MigrationError, LogError, BackupError) as error:
         report_failure(error)
         return 1
+    except KeyServiceUnavailable as error:
+        report_failure(f"Stopped: {error}.")
+        return 1
     except _QUOTING_ERRORS as error:
         report_failure(f"The event store failed: {type(error).__name__}.")
         return 1
@@ -101,6 +105,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return erase_user.run(arguments)
         case "keys":
             return master_keys.run(arguments)
+        case "recount-costs":
+            return recount_costs.run(arguments)
         case "append-simulated":
             return append_simulated.run(arguments)
         case _:
@@ -132,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_commands(commands)
     erase_user.add_command(commands)
     master_keys.add_commands(commands)
+    recount_costs.add_command(commands)
     append_simulated.add_command(commands)
     return parser
 

@@ -1,15 +1,16 @@
 """ASGI application of the session service: routes, middleware and lifespan."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from parley_core.auth.principal import InternalSecret
+from parley_contracts.internal_calls import SESSION_CALLS
 from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
+from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.limits.rules_file import read_limit_rules
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
@@ -18,7 +19,6 @@ from parley_core.runtime.background_tasks import background_tasks
 from parley_session.api.api_key_routes import api_key_routes
 from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.audit_routes import audit_routes
-from parley_session.api.authentication import Authenticators
 from parley_session.api.errors import install_domain_error_handlers, install_key_error_handlers
 from parley_session.api.key_routes import key_routes
 from parley_session.api.message_routes import message_routes
@@ -28,8 +28,11 @@ from parley_session.api.turn_limit_routes import limit_routes
 from parley_session.api.turn_routes import turn_routes
 from parley_session.api.version_routes import version_routes
 from parley_session.application.audit.limits_audit import LimitsAudit
+from parley_session.application.model_prices import read_model_prices
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
+from parley_session.key_management.key_service_client import KeyServiceMonitor
+from parley_session.key_management.keyring import Keyring
 from parley_session.settings import SessionSettings
 from parley_session.wiring import Services, session_services
 
@@ -55,23 +58,33 @@ def create_app(settings: SessionSettings) -> Starlette:
     policies = read_retention_policies(settings.retention_policy_path)
     limit_rules = read_limit_rules(settings.limits_file)
     limits_audit = LimitsAudit(settings.limits_file)
+    prices = read_model_prices(settings.models_path, limit_rules)
     load_vocabulary(settings.default_model)
+    keyring = Keyring(settings.master_key, KeyServiceMonitor(monitor))
 
     def apply(fresh: SessionSettings) -> None:
         fresh_policies = read_retention_policies(fresh.retention_policy_path)
         fresh_limit_rules = read_limit_rules(fresh.limits_file)
+        fresh_prices = read_model_prices(fresh.models_path, fresh_limit_rules)
+        keyring.replace(fresh.master_key)
         policies.replace(fresh_policies)
+        prices.replace(fresh_prices)
         limit_rules.replace(fresh_limit_rules)
         limits_audit.loaded(fresh.limits_file)
-        settings.internal_secret.replace(fresh.internal_secret)
-        settings.master_key.replace(fresh.master_key)
+        settings.service_keys.replace(fresh.service_keys)
         settings.kafka.reload_certificates()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with session_services(settings, policies, limit_rules, monitor) as services:
+        async with (
+            aclosing(keyring),
+            session_services(settings, keyring, policies, limit_rules, prices, monitor) as services,
+        ):
             # No request is accepted before the startup is complete.
-            app.router.routes.extend(routes(services, settings.internal_secret))
+            authenticator = ServiceAuthenticator(
+                settings.service_keys, SESSION_CALLS, service="session"
+            )
+            app.router.routes.extend(authenticator.authenticated(routes(services)))
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
             reloader = SettingsReloader(settings, apply, monitor.registry)
@@ -91,7 +104,6 @@ def create_app(settings: SessionSettings) -> Starlette:
     app.add_middleware(
         RequestObserver,
         metrics=monitor.requests,
-        person_key=lambda: settings.internal_secret.value,
         quiet_routes=QUIET_ROUTES,
     )
     install_error_handlers(app)
@@ -100,16 +112,12 @@ def create_app(settings: SessionSettings) -> Starlette:
     return app
 
 
-def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
+def routes(services: Services) -> Sequence[Route]:
     """The internal API (docs/internal-api.md)."""
-    authenticators = Authenticators(secret)
     return [
         # Ordered by frequency: a request is matched against one route after the other.
-        *message_routes(
-            authenticators, services.turn_commands, services.importer, services.updater
-        ),
+        *message_routes(services.turn_commands, services.importer, services.updater),
         *turn_routes(
-            authenticators,
             services.sessions,
             services.lifecycle,
             services.turns,
@@ -117,17 +125,14 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
             services.completions,
             services.cancel_notices,
         ),
-        *limit_routes(authenticators, services.limits),
-        *version_routes(authenticators, services.index),
-        *key_routes(authenticators, services.store, services.search_keys, services.audit),
-        *api_key_routes(authenticators, services.api_keys),
-        *revocation_routes(authenticators, services.revocations, services.api_keys),
-        *audit_routes(authenticators, services.audit),
-        *assistant_routes(
-            authenticators, services.catalogue, services.administration, services.lifetimes
-        ),
+        *limit_routes(services.limits),
+        *version_routes(services.index),
+        *key_routes(services.store, services.search_keys, services.audit),
+        *api_key_routes(services.api_keys),
+        *revocation_routes(services.revocations, services.api_keys),
+        *audit_routes(services.audit),
+        *assistant_routes(services.catalogue, services.administration, services.lifetimes),
         *session_routes(
-            authenticators,
             services.sessions,
             services.starter,
             services.updater,

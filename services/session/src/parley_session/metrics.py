@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from parley_core.crypto.master_keys import MasterKeys
 from parley_session.application.retention import Retention
+from parley_session.key_management.keyring import Keyring
 from parley_session.relay.outbox_sql import MAX_COUNTED_EVENTS
 from parley_session.relay.relay import Relay
 from parley_session.relay.store_monitor import StoreMonitor
@@ -27,10 +27,10 @@ class Metrics(Collector):
         registry: CollectorRegistry,
         relays: Sequence[Relay],
         store_monitor: StoreMonitor,
-        master_keys: MasterKeys,
+        keyring: Keyring,
     ) -> None:
         self._relays, self._store_monitor = relays, store_monitor
-        self._master_keys = master_keys
+        self._keyring = keyring
         self.retention: Retention | None = None
         append_duration = Histogram(
             "parley_session_append_duration_seconds",
@@ -83,7 +83,7 @@ class Metrics(Collector):
             "parley_session_master_key_active",
             "1 for the master key with which this process wraps new keys, 0 for its others.",
             "master_key",
-            {each: int(each == self._master_keys.active) for each in self._master_keys.ids},
+            {each: int(each == self._keyring.active) for each in self._keyring.ids},
         )
 
     def _stored(self) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from parley_core.auth.service_keys import ServiceKeysSetting
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.limits.rules_file import LimitsFileSetting
 from parley_core.log.kafka_settings import KafkaSettings
@@ -20,7 +21,6 @@ from parley_core.process.server_settings import (
 )
 from parley_core.runtime.settings import (
     Count,
-    InternalSecretSetting,
     Port,
     Prefix,
     RedisUrl,
@@ -40,7 +40,10 @@ _MasterKeys = Annotated[
     MasterKeys,
     BeforeValidator(lambda text: text if isinstance(text, MasterKeys) else MasterKeys.parse(text)),
     Secret(),
-    Field(description="id:base64, the base64 part the 32 random bytes of a key"),
+    Field(
+        description="id:base64, the base64 part the 32 random bytes of a key, or a list that also "
+        "names keys in Vault or AWS KMS"
+    ),
 ]
 MasterKeySetting = Annotated[_MasterKeys, Variable("PARLEY_MASTER_KEY")]
 OptionalMasterKeySetting = Annotated[_MasterKeys | None, Variable("PARLEY_MASTER_KEY")]
@@ -103,6 +106,12 @@ class EraseUserSettings(AppendSimulatedSettings, env_prefix=_PREFIX):
     redis_url: RedisUrlSetting = None
 
 
+class RecountCostsSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `recount-costs`."""
+
+    database: DatabaseSettings
+
+
 class KeysSettings(Settings, env_prefix=_PREFIX):
     """Settings of `keys`."""
 
@@ -122,7 +131,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     drain_seconds: Count = Field(
         default=5, description="the whole seconds that requests may take to finish after SIGTERM"
     )
-    internal_secret: InternalSecretSetting
+    service_keys: ServiceKeysSetting
     master_key: MasterKeySetting
     database: DatabaseSettings
     kafka: KafkaGroup
@@ -153,3 +162,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
         default=None, description="the path of a YAML file with retention policies"
     )
     limits_file: LimitsFileSetting = None
+    models_path: Path | None = Field(
+        default=None,
+        description="the path of inference's YAML file of models, whose prices budgets need",
+    )

@@ -17,6 +17,7 @@ from parley_session.application.assistants.administration import (
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.audit.audit_trail import AuditTrail
 from parley_session.application.command_executor import CommandExecutor, utc_now
+from parley_session.application.model_prices import ModelPrices
 from parley_session.application.retention import RETENTION_LIMITS, Retention
 from parley_session.application.revocations import Revocations
 from parley_session.application.sessions.delete_session import SessionDeletion
@@ -41,10 +42,12 @@ from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
+from parley_session.application.turns.turn_costs import TurnCosts
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
+from parley_session.key_management.keyring import Keyring
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_sql import (
     API_KEYS_OUTBOX,
@@ -103,29 +106,44 @@ class Services:
 @asynccontextmanager
 async def session_services(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
     limit_rules: LimitRules,
+    prices: ModelPrices,
     monitor: ProcessMonitor,
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
+    on_redis_result = monitor.dependencies["redis"].report
     async with (
         open_store_pool(settings.database, monitor) as pool,
-        partial_reply_recovery(settings.redis_url, monitor) as partial_replies,
-        version_publisher(
-            settings.redis_url, on_result=monitor.dependencies["redis"].report
-        ) as versions,
+        partial_reply_recovery(settings.redis_url, on_redis_result) as partial_replies,
+        version_publisher(settings.redis_url, on_result=on_redis_result) as versions,
     ):
-        yield _compose(settings, policies, limit_rules, monitor, pool, partial_replies, versions)
+        catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
+        limits = TurnLimits(limit_rules, TurnCounts(pool), TurnCosts(prices, catalogue))
+        yield _compose(
+            settings,
+            keyring,
+            policies,
+            monitor,
+            pool,
+            partial_replies,
+            versions,
+            catalogue,
+            limits,
+        )
 
 
 def _compose(
     settings: SessionSettings,
+    keyring: Keyring,
     policies: RetentionPolicies,
-    limit_rules: LimitRules,
     monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
+    catalogue: AssistantCatalogue,
+    limits: TurnLimits,
 ) -> Services:
     kafka = monitor.dependencies["kafka"].report
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
@@ -143,27 +161,24 @@ def _compose(
         monitor.registry,
         relays,
         store_monitor,
-        settings.master_key,
+        keyring,
     )
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
 
-    counts = TurnCounts(pool)
-    limits = TurnLimits(limit_rules, counts)
     store = EventStore(
         pool,
-        settings.master_key,
+        keyring,
         max_cache_bytes=settings.session_cache_max_bytes,
         on_appended=on_session_appended,
         on_audited=audit_relay.wake,
         observe_append=metrics.observe_append,
         publish_version=versions.publish,
-        counts_tokens=lambda: limits.counts_tokens,
+        usage_counted=lambda: limits.usage_counted,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
     audit_store = AuditStore(pool, audit_relay.wake)
-    catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
 
     def on_assistant_appended() -> None:
         catalogue.clear_cache()
@@ -182,7 +197,7 @@ def _compose(
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
-    installation_key = InstallationKey(pool, settings.master_key)
+    installation_key = InstallationKey(pool, keyring)
     starter = SessionStarter(
         store,
         index,
@@ -205,7 +220,7 @@ def _compose(
     lifecycle = TurnLifecycle(store, turns, sessions, executor, prompt_builder, partial_replies)
     sweeper = LeaseSweeper(
         turns,
-        counts,
+        TurnCounts(pool),
         lifecycle,
         lease_seconds=settings.turn.lease_seconds,
         idempotency_hours=settings.idempotency_hours,
@@ -219,7 +234,7 @@ def _compose(
         store=store,
         turns=turns,
         index=index,
-        search_keys=SearchKeys(pool, settings.master_key),
+        search_keys=SearchKeys(pool, keyring),
         sessions=sessions,
         starter=starter,
         updater=SessionUpdater(executor, sessions),

@@ -9,10 +9,9 @@ import pytest
 from session_support.client import ADA
 from session_support.commands import complete_reply, start_session, submit_message
 from session_support.components import components_on
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
 from parley_core.auth.caller import Caller
-from parley_core.crypto.master_keys import MasterKeys
 from parley_core.http.errors import IdempotencyKeyReused, Unavailable
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.command_executor import (
@@ -35,7 +34,7 @@ class Interrupted(EventStore):
     """Runs a callback once, after the first or second read."""
 
     def __init__(self, pool: Pool, meanwhile: Meanwhile, after: int) -> None:
-        super().__init__(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
+        super().__init__(pool, keyring_of(MASTER_KEY), max_cache_bytes=1_000_000)
         self._meanwhile, self._reads_left = meanwhile, after
 
     async def load(self, *arguments: Any) -> Any:
@@ -64,7 +63,7 @@ def given(command: Command) -> CommandFor:
 @pytest.fixture
 def executor(pool: Pool) -> CommandExecutor:
     """The executor of another process."""
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
+    store = EventStore(pool, keyring_of(MASTER_KEY), max_cache_bytes=1_000_000)
     return CommandExecutor(store, max_attempts=3)
 
 
@@ -178,7 +177,7 @@ async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
         async def append(self, *_: Any, **__: Any) -> None:
             self.attempts += 1
 
-    store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
+    store = AlwaysLate(pool, keyring_of(MASTER_KEY), max_cache_bytes=1_000_000)
     with pytest.raises(Unavailable) as rejected:
         await CommandExecutor(store, max_attempts=3).execute(
             command.session_id, given(submit_message()), CALLER

@@ -10,11 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.command_executor import CommandExecutor
 from parley_session.application.retention import Retention, RetentionLimits
@@ -37,7 +36,7 @@ NONE = RetentionPolicies()
 
 
 def executor_on(pool: Pool, *, ago: timedelta = timedelta(0)) -> CommandExecutor:
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
+    store = EventStore(pool, keyring_of(MASTER_KEY), max_cache_bytes=1_000_000)
     return CommandExecutor(store, max_attempts=8, clock=lambda: datetime.now(UTC) - ago)
 
 

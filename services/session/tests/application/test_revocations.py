@@ -215,7 +215,7 @@ async def test_expired_revocations_are_deleted_but_those_of_tenants(
         found = {kind for _, kind, _ in await all_of_them(session)}
         return found == {"user", "tenant"}
 
-    await eventually(is_deleted, within=20)
+    await eventually(is_deleted)
 
 
 async def test_a_restart_forgets_no_revocation(serve: Any) -> None:

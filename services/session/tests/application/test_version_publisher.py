@@ -77,7 +77,7 @@ async def test_a_committed_version_is_published(
 async def test_without_a_cache_nothing_is_published() -> None:
     publisher = VersionPublisher(None)
     await publisher.publish(uuid4(), 1, gone=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         await publisher.run()
 
 

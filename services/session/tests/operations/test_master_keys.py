@@ -14,7 +14,7 @@ from session_support.appending import CALLER, append_turns, start
 from session_support.client import ADA, EVE
 from session_support.components import Components, until_blocked
 from session_support.process import Ended, Run
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
 from parley_core.auth.caller import Caller
 from parley_core.crypto.master_keys import MasterKeys, master_key_id_of
@@ -55,7 +55,7 @@ async def stored_ids(pool: Pool) -> Mapping[str, int]:
 
 async def every_kind_of_key(pool: Pool, components: Components) -> list[UUID]:
     """Two sessions, two search keys and the installation key, wrapped by the old master key."""
-    master_keys = MasterKeys.parse(OLD)
+    master_keys = keyring_of(OLD)
     sessions = [await append_turns(components, 1), (await start(components.store)).session.id]
     await start(components.store, Caller(EVE, "req-1"))
     await SearchKeys(pool, master_keys).get_or_create([ADA, EVE])
@@ -104,7 +104,7 @@ async def test_a_rewrap_moves_every_kind_of_key_and_the_old_one_can_be_retired(
     keys: Keys, components: Components, pool: Pool
 ) -> None:
     sessions = await every_kind_of_key(pool, components)
-    old, new = MasterKeys.parse(OLD), MasterKeys.parse(NEW)
+    old, new = keyring_of(OLD), keyring_of(NEW)
     before = await EventStore(pool, old, max_cache_bytes=1).data_keys(sessions)
     search = await SearchKeys(pool, old).get_or_create([ADA, EVE])
     installation = await InstallationKey(pool, old).get()
@@ -141,11 +141,11 @@ async def test_keys_that_cannot_be_unwrapped_are_reported_and_left(
 ) -> None:
     lost, damaged, wrong, _ = [(await start(components.store)).session.id for _ in range(4)]
     replace = "UPDATE sessions SET wrapped_key = $2 WHERE id = $1"
-    other = MasterKeys.parse(NEW.replace("k2:", "k3:"))
-    await pool.execute(replace, lost, other.wrap(DataKey.generate(), lost))
+    other = keyring_of(NEW.replace("k2:", "k3:"))
+    await pool.execute(replace, lost, await other.wrap(DataKey.generate(), lost))
     await pool.execute(replace, damaged, b"\1")
     # Wrapped for another session.
-    await pool.execute(replace, wrong, MasterKeys.parse(OLD).wrap(DataKey.generate(), lost))
+    await pool.execute(replace, wrong, await keyring_of(OLD).wrap(DataKey.generate(), lost))
     ended = await keys("rewrap --to k2", ACTIVE_NEW)
     assert ended.code == 1
     assert ended.stdout.startswith("Rewrapped 1 keys ")
@@ -175,7 +175,7 @@ async def test_keys_that_a_process_wraps_with_the_old_master_key_meanwhile_are_r
 
     run_once = Rewrap.run
 
-    wrapped = MasterKeys.parse(OLD).wrap(DataKey.generate(), uuid4())
+    wrapped = await keyring_of(OLD).wrap(DataKey.generate(), uuid4())
 
     async def run(rewrap: Rewrap) -> Rewrapped:
         connection = rewrap._connection
@@ -194,9 +194,9 @@ async def test_only_one_process_rewraps_at_a_time(
     monkeypatch.setattr("parley_session.operations.master_keys.rewrap._LOCK_ATTEMPTS", 1)
     first, second = [await asyncpg.connect(store_database) for _ in range(2)]
     try:
-        await Rewrap(first, MasterKeys.parse(NEW)).run()
+        await Rewrap(first, keyring_of(NEW)).run()
         with pytest.raises(RewrapRuns):
-            await Rewrap(second, MasterKeys.parse(NEW)).run()
+            await Rewrap(second, keyring_of(NEW)).run()
     finally:
         await first.close()
         await second.close()

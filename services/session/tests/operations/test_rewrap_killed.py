@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from session_support.process import variables
-from session_support.service import MASTER_KEY, Service
+from session_support.service import MASTER_KEY, Service, keyring_of
 
-from parley_core.crypto.master_keys import MasterKeys, master_key_id_of
+from parley_core.crypto.master_keys import master_key_id_of
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
@@ -58,9 +58,10 @@ async def test_a_rewrap_that_is_killed_five_times_ends_complete_while_people_cha
         client.cancel()
         with suppress(asyncio.CancelledError):
             await client
-    new = MasterKeys.parse(NEW)
+    new = keyring_of(NEW)
     rows = await pool.fetch("SELECT id, wrapped_key FROM sessions WHERE id = ANY($1)", ids)
-    assert {row["id"]: new.unwrap(row["wrapped_key"], row["id"]) for row in rows} == keys
+    unwrapped = await new.unwrap_all([(row["wrapped_key"], row["id"]) for row in rows])
+    assert dict(zip((row["id"] for row in rows), unwrapped, strict=True)) == keys
     # The old master key is retired.
     after: Service = await serve(master_key=NEW)
     for session_id in chats:
@@ -99,11 +100,11 @@ async def ids_of_master_keys(pool: Pool) -> set[str]:
 
 async def store_keys(pool: Pool) -> dict[UUID, DataKey]:
     """Sessions without events; their keys, wrapped by the old master key."""
-    master_keys, now = MasterKeys.parse(OLD), datetime.now(UTC)
-    keys = {uuid4(): DataKey.generate() for _ in range(KEYS)}
+    keys, now = {uuid4(): DataKey.generate() for _ in range(KEYS)}, datetime.now(UTC)
+    wrapped = await keyring_of(OLD).wrap_all([(key, each) for each, key in keys.items()])
     rows = [
-        (session_id, "default", "eve", "helper", 1, now, master_keys.wrap(key, session_id))
-        for session_id, key in keys.items()
+        (session_id, "default", "eve", "helper", 1, now, key)
+        for session_id, key in zip(keys, wrapped, strict=True)
     ]
     columns = ["id", "tenant", "owner", "assistant_id", "version", "updated_at", "wrapped_key"]
     async with pool.acquire() as connection:

@@ -10,11 +10,10 @@ from session_support.appending import execute, start
 from session_support.client import ADA
 from session_support.commands import complete_reply, submit_message
 from session_support.conversation import MOMENT, as_long_as_sealed
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import unseal
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import EventTooLarge, encode
@@ -28,7 +27,7 @@ from parley_session.domain.session.decide import decide
 from parley_session.storage.event_rows import event_from_row
 from parley_session.storage.event_store import EventStore, LoadedSession
 
-KEYS = MasterKeys.parse(MASTER_KEY)
+KEYS = keyring_of(MASTER_KEY)
 ZOE = Caller(Principal("Größe", 'Zoë "\\ 🎈'), "req-2")
 TABLES = ("sessions", "events", "outbox", "turns", "remembered_requests")
 

@@ -4,14 +4,13 @@ import pytest
 from session_support.appending import execute, start
 from session_support.commands import complete_reply, submit_message
 from session_support.counting_pool import CountingPool
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
-from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool
 from parley_session.domain.session.state import BrokenStream
 from parley_session.storage.event_store import EventStore
 
-KEYS = MasterKeys.parse(MASTER_KEY)
+KEYS = keyring_of(MASTER_KEY)
 
 
 async def test_a_load_folds_only_new_events(pool: Pool) -> None:

@@ -11,9 +11,9 @@ from session_support.appending import append_turns, execute, start
 from session_support.commands import submit_message
 from session_support.components import Components
 from session_support.counting_pool import CountingPool
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
-from parley_core.crypto.master_keys import KeyDestroyed, MasterKeys
+from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.storage.postgres_pool import Pool
 from parley_events.values import Usage
 from parley_session.domain.session.commands import (
@@ -40,7 +40,7 @@ from parley_session.domain.session.state import Session
 from parley_session.storage import session_snapshots
 from parley_session.storage.event_store import EventStore, LoadedSession
 
-KEYS = MasterKeys.parse(MASTER_KEY)
+KEYS = keyring_of(MASTER_KEY)
 EVENTS_PER_SNAPSHOT = 7
 
 

@@ -1,6 +1,7 @@
 """A session service, real or fake, as the other services call it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -11,7 +12,8 @@ from history_testing.stories import Story
 
 from parley_contracts.api_models import SessionShape, Turn
 from parley_core.auth.principal import Principal
-from parley_testing.peers import SECRET, signed
+from parley_core.auth.service_keys import SigningKey
+from parley_testing.peers import signed, signing_key
 from parley_testing.session_service import FakeSessionService
 from parley_testing.stored_turn import ADA
 
@@ -23,7 +25,7 @@ class SessionService:
     """A session service, real or fake."""
 
     url: str
-    secret: str = SECRET
+    key_of: Callable[[str], SigningKey] = signing_key
     fake: FakeSessionService | None = None
     http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
 
@@ -37,7 +39,7 @@ class SessionService:
         who: Principal = ADA,
     ) -> tuple[int, bytes]:
         """Status and body of a call by that service on behalf of Ada, or another person."""
-        token = signed(who, issuer=caller, audience="session", secret=self.secret)
+        token = signed(who, audience="session", key=self.key_of(caller))
         headers = {"authorization": f"Bearer {token}", "x-request-id": str(uuid4())}
         headers |= {"idempotency-key": key} if key else {}
         async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:

@@ -118,7 +118,7 @@ class Stack:
         async def all_ready() -> bool:
             return all(each["ready"] for each in (await self.status()).values())
 
-        await eventually(all_ready, within=30)
+        await eventually(all_ready)
 
     async def wait_until_restarted(self, name: str, pid: int) -> None:
         """Wait until a process other than `pid` runs under that name."""

@@ -1,11 +1,12 @@
-"""Converts records of one event type into an Arrow table, by columns.
+"""Converts records of one event type into Arrow tables, by columns.
 
 Arrow's JSON reader parses the values of ordinary records. If one of them does not have exactly the
 form of its model, all records of the table are decoded one by one, by the event models.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -107,18 +108,38 @@ class _Irregular(Exception):
     """A value does not have exactly the form of its model."""
 
 
+def event_tables(event_type: str, groups: Sequence[Sequence[RawEvent]]) -> Iterator[EventTable]:
+    """A table for each group of events, as `event_table` gives it.
+
+    Groups without an irregular event are parsed together: most groups are small, and a table costs
+    more than the rows of one.
+    """
+    try:
+        whole = _parsed_table(event_type, [*chain.from_iterable(groups)])
+    except (_Irregular, pa.ArrowException):
+        yield from (event_table(event_type, events) for events in groups)
+        return
+    start = 0
+    for events in groups:
+        yield EventTable(whole.slice(start, len(events)), events, ())
+        start += len(events)
+
+
 def event_table(event_type: str, events: Sequence[RawEvent]) -> EventTable:
     """The rows of the events, in their order, without those that cannot be decoded."""
-    schema = event_schema(event_type)
-    if event_type in ALL_DATA_BY_TYPE:
-        try:
-            columns = [*_event_columns(events), *_parsed(event_type, [e.value for e in events])]
-        except (_Irregular, pa.ArrowException):
-            pass
-        else:
-            columns.append(pa.nulls(len(events), pa.string()))
-            return EventTable(pa.Table.from_arrays(columns, schema=schema), events, ())
-    return _decoded_table(event_type, events)
+    try:
+        return EventTable(_parsed_table(event_type, events), events, ())
+    except (_Irregular, pa.ArrowException):
+        return _decoded_table(event_type, events)
+
+
+def _parsed_table(event_type: str, events: Sequence[RawEvent]) -> pa.Table:
+    """Raises _Irregular or ArrowException."""
+    if event_type not in ALL_DATA_BY_TYPE:
+        raise _Irregular
+    columns = [*_event_columns(events), *_parsed(event_type, [e.value for e in events])]
+    columns.append(pa.nulls(len(events), pa.string()))
+    return pa.Table.from_arrays(columns, schema=event_schema(event_type))
 
 
 def _decoded_table(event_type: str, events: Sequence[RawEvent]) -> EventTable:

@@ -3,13 +3,15 @@
 import io
 import re
 from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import get_args
 
 import pyarrow as pa
 from msgspec.structs import replace
 
 from parley_cli.log.dataset.collected_events import Groups
-from parley_cli.log.dataset.event_tables import Undecodable
+from parley_cli.log.dataset.event_tables import Undecodable, event_tables
 from parley_cli.log.dataset.manifest import (
     MANIFEST,
     PROGRESS,
@@ -51,13 +53,16 @@ class ExportWriter:
         """
         undecodable: list[Undecodable] = []
         file_format = self.manifest.selection.file_format
-        for (kind, day), events in sorted(groups.items()):
-            part = encode_part(kind.decode(), events, file_format, opened)
-            undecodable += part.undecodable
-            if part.rows:
-                path = part_path(kind.decode(), day.decode(), self._next_part, file_format)
-                self._storage.write(path, part.content)
-                self._files.append(part_file(path, kind.decode(), day.decode(), part))
+        for kind, of_type in groupby(sorted(groups), itemgetter(0)):
+            event_type, days = kind.decode(), [day for _, day in of_type]
+            tables = event_tables(event_type, [groups[kind, day] for day in days])
+            for day, rows in zip(map(bytes.decode, days), tables, strict=True):
+                part = encode_part(rows, file_format, opened)
+                undecodable += part.undecodable
+                if part.rows:
+                    path = part_path(event_type, day, self._next_part, file_format)
+                    self._storage.write(path, part.content)
+                    self._files.append(part_file(path, event_type, day, part))
         self._next_part += 1
         return undecodable
 

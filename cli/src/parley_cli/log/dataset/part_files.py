@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from parley_cli.log.dataset.event_columns import sealed_columns, stream_of
-from parley_cli.log.dataset.event_tables import EventTable, RawEvent, Undecodable, event_table
+from parley_cli.log.dataset.event_tables import EventTable, Undecodable
 from parley_cli.log.dataset.manifest import FileFormat, PartFile
 from parley_events.cloudevents import SOURCE
 
@@ -42,14 +42,8 @@ def part_file(path: str, event_type: str, day: str, part: EncodedPart) -> PartFi
     return PartFile(path, event_type, day, part.rows, len(part.content), digest)
 
 
-def encode_part(
-    event_type: str,
-    events: Sequence[RawEvent],
-    file_format: FileFormat,
-    opened: Opened | None,
-) -> EncodedPart:
-    """The file of the events, with sealed content unless it was opened."""
-    rows = event_table(event_type, events)
+def encode_part(rows: EventTable, file_format: FileFormat, opened: Opened | None) -> EncodedPart:
+    """The file of the rows, with sealed content unless it was opened."""
     if file_format == "ndjson":
         content = b"".join(_lines(rows, opened))
     else:

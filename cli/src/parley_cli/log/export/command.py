@@ -163,10 +163,7 @@ async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     # Only this user may read the files.
     stack.callback(os.umask, os.umask(0o077))
     http = await stack.enter_async_context(http_session())
-    client = ServiceClient(
-        http, keys.session_url, caller="cli", callee="session", secret=keys.secret
-    )
-    return Unsealer(client)
+    return Unsealer(ServiceClient(http, keys.session_url, callee="session", key=keys.key))
 
 
 def run_export(

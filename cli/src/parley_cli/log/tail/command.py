@@ -14,7 +14,7 @@ from parley_cli.log.tail.log_record import LogRecord
 from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.traversal import Positions, follow, read_last, read_range
 from parley_cli.log.tail.unsealing import Unsealer
-from parley_core.auth.principal import InternalSecret
+from parley_core.auth.service_keys import SigningKey
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.log import Brokers, LogError, LogReader, partition_of
 
@@ -47,7 +47,7 @@ class KeySource:
     """The session service, which hands out the data keys of sealed fields."""
 
     session_url: str
-    secret: InternalSecret
+    key: SigningKey
 
 
 async def tail(brokers: Brokers, topic: str, options: TailOptions, keys: KeySource | None) -> None:
@@ -117,9 +117,7 @@ def _partitions(filters: FilterOptions, existing: Positions) -> set[int]:
 async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     _print_notice("Message content is printed in clear text.")
     http = await stack.enter_async_context(http_session())
-    return Unsealer(
-        ServiceClient(http, keys.session_url, caller="cli", callee="session", secret=keys.secret)
-    )
+    return Unsealer(ServiceClient(http, keys.session_url, callee="session", key=keys.key))
 
 
 async def _print(

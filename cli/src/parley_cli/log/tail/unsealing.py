@@ -75,7 +75,7 @@ class Unsealer:
         except (ParleyError, InvalidKeysResponse) as error:
             raise KeysUnavailable(
                 f"The session service returned no keys to decrypt the content: {error} "
-                "Check that PARLEY_INTERNAL_SECRET is the secret of that service."
+                "Check that its PARLEY_SERVICE_KEYS has the key of the command line."
             ) from None
 
     def _unseal(self, event: Event, name: str, value: bytes) -> Mapping[str, Any] | str:

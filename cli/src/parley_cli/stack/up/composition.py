@@ -96,7 +96,7 @@ async def compose(
         history_serve_database=history.dsn(engines.postgres_url, HISTORY_SERVE_ROLE),
         kafka=engines.brokers.bootstrap,
         redis=engines.redis_url,
-        internal_secret=_value(settings.internal_secret) or secrets.password("internal-secret"),
+        signing_keys=secrets.create_signing_keys(),
         master_key=await _master_key(settings, engines, secrets, data),
         jwt_secret=None
         if settings.oidc_issuers

@@ -8,6 +8,7 @@ from pathlib import Path
 from parley_cli.engines.process.child_process import inherited_environment
 from parley_cli.engines.process.proxy_environment import proxy_environment
 from parley_cli.settings import UpSettings, variables
+from parley_cli.stack.secret_store import SERVICE_KEYS, signing_key_name
 from parley_cli.stack.up.addresses import (
     CALLED_SERVICES,
     DEMO_MODEL,
@@ -48,7 +49,8 @@ class ProcessEnvironment:
     history_serve_database: str = field(repr=False)
     kafka: str
     redis: str = field(repr=False)
-    internal_secret: str = field(repr=False)
+    signing_keys: Path
+    """The folder with the signing keys, and the set of their public keys."""
     master_key: Mapping[str, str] = field(repr=False)
     """The variable that contains the master keys, or names their file."""
     jwt_secret: str | None = field(repr=False)
@@ -93,6 +95,7 @@ class Environments:
                 own = self._gateway()
             case "history-serve":
                 own = self._history(self._stack.history_serve_database)
+                own |= self._signing_key("history")
             case _:
                 own = self._history(self._stack.history_project_database)
         return {
@@ -101,7 +104,6 @@ class Environments:
             **inherited_environment(OF_ALL_PROCESSES),
             # Where to send traces; see TracingSettings.
             **variables("OTEL_"),
-            "PARLEY_INTERNAL_SECRET": self._stack.internal_secret,
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -118,8 +120,10 @@ class Environments:
             **self._kafka(),
             "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
+            **_file("PARLEY_SESSION_MODELS_PATH", self._settings.models),
             **_file("PARLEY_LIMITS_FILE", self._settings.limits_file),
             "PARLEY_REDIS_URL": self._stack.redis,
+            **self._service_keys(),
             **self._stack.master_key,
         }
 
@@ -129,6 +133,7 @@ class Environments:
             **variables("PARLEY_INFERENCE_"),
             "PARLEY_MODEL": self._model_name(),
             **self._model_server(),
+            **self._signing_key("inference"),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
@@ -150,6 +155,7 @@ class Environments:
             **_file("PARLEY_OIDC_ISSUERS", self._settings.oidc_issuers),
             **_file("PARLEY_LIMITS_FILE", self._settings.limits_file),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
+            **self._signing_key("gateway"),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
             "PARLEY_INFERENCE_URL": self._addresses.url("inference"),
@@ -168,6 +174,13 @@ class Environments:
             "PARLEY_MANAGEMENT_HOST": LOOPBACK,
             **({"PARLEY_SHARED_PORT": shared} if shared else {}),
         }
+
+    def _signing_key(self, service: str) -> dict[str, str]:
+        path = self._stack.signing_keys / signing_key_name(service)
+        return {**_file("PARLEY_SIGNING_KEY_FILE", path), **self._service_keys()}
+
+    def _service_keys(self) -> dict[str, str]:
+        return _file("PARLEY_SERVICE_KEYS_FILE", self._stack.signing_keys / SERVICE_KEYS)
 
     def _kafka(self) -> dict[str, str]:
         # An embedded Kafka has no authentication.

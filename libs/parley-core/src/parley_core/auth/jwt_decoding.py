@@ -1,6 +1,5 @@
 """Decodes signed JWTs strictly: a header field or claim of the wrong JSON type is an error."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -33,19 +32,6 @@ def decode_jwt(codec: jwt.PyJWT, token: str, key: Any, **options: Any) -> dict[s
     if not all(isinstance(each, str) for each in audiences):
         raise MalformedTokenError("aud")
     return claims
-
-
-def decode_jwt_with_any(
-    codec: jwt.PyJWT, token: str, keys: Sequence[Any], **options: Any
-) -> dict[str, Any]:
-    """As `decode_jwt`, with the first of the keys that fits the signature."""
-    *others, last = keys
-    for key in others:
-        try:
-            return decode_jwt(codec, token, key, **options)
-        except jwt.InvalidSignatureError:
-            continue
-    return decode_jwt(codec, token, last, **options)
 
 
 def unverified_header(token: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Request observer: gives each request its id, and records it in metrics, a log line and a span."""
 
-import hmac
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_core.auth.principal import Principal
+from parley_core.auth.principal_token_cache import PseudonymOf, received_pseudonym
 from parley_core.http.errors import REQUEST_ID
 from parley_core.process.request_metrics import RequestMetrics
 from parley_core.runtime.request_context import begin_request
@@ -23,7 +23,6 @@ UNMATCHED = "unmatched"
 CLIENT_CLOSED = 499
 _PROBES = frozenset(("/livez", "/readyz", "/startupz", "/metrics", "/status"))
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_PERSON_DIGITS = 12
 
 log = logging.getLogger("parley.access")
 
@@ -31,8 +30,9 @@ log = logging.getLogger("parley.access")
 class RequestObserver:
     """Sets `scope["state"]["request_id"]` and the x-request-id header.
 
-    A log line has the route and no path, no query, no header and no body; a person is a keyed hash
-    that is the same in every service. Successful requests to `quiet_routes` are not logged.
+    A log line has the route and no path, no query, no header and no body; a person is a pseudonym,
+    which the gateway gives to the other services. Successful requests to `quiet_routes` are not
+    logged.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class RequestObserver:
         app: ASGIApp,
         *,
         metrics: RequestMetrics,
-        person_key: Callable[[], bytes],
+        pseudonym_of: PseudonymOf = received_pseudonym,
         quiet_routes: frozenset[str] = frozenset(),
         begin_span: BeginSpan = internal_span,
         client_address: Callable[[Scope], str | None] = lambda _: None,
         on_response: Callable[[Scope, int], None] = lambda _, __: None,
     ) -> None:
         """`on_response` is called with the scope and the status of each response."""
-        self._app, self._metrics, self._person_key = app, metrics, person_key
+        self._app, self._metrics, self._pseudonym_of = app, metrics, pseudonym_of
         self._quiet_routes = quiet_routes | _PROBES
         self._begin_span, self._client_address = begin_span, client_address
         self._on_response = on_response
@@ -137,14 +137,14 @@ class RequestObserver:
             for name, value in scope.get("path_params", {}).items()
             if name in ("session_id", "turn_id")
         }
+        if service := scope["state"].get("calling_service"):
+            ids["calling_service"] = service
         principal = scope["state"].get("principal")
         if isinstance(principal, Principal):
-            ids |= {"tenant": principal.tenant, "person": self._person(principal)}
+            ids["tenant"] = principal.tenant
+            if person := self._pseudonym_of(principal):
+                ids["person"] = person
         return ids
-
-    def _person(self, principal: Principal) -> str:
-        name = f"{principal.tenant}\0{principal.user}".encode()
-        return hmac.digest(self._person_key(), name, "sha256").hex()[:_PERSON_DIGITS]
 
 
 def log_request(fields: Mapping[str, Any]) -> None:

@@ -13,10 +13,16 @@ from typing import Any, cast
 import aiohttp
 import msgspec
 
-from parley_core.auth.principal import InternalSecret, Principal, service_principal
-from parley_core.auth.principal_token_cache import PrincipalSigner
+from parley_core.auth.principal import Principal, service_principal
+from parley_core.auth.principal_token_cache import (
+    PrincipalSigner,
+    PseudonymOf,
+    received_pseudonym,
+)
 from parley_core.auth.request_origin import origin_headers
+from parley_core.auth.service_keys import SigningKey
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
+from parley_core.http.service_auth import SERVICE_NOT_ALLOWED
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
 from parley_core.tracing.spans import (
@@ -91,7 +97,7 @@ class ServiceError(ParleyError):
 
 
 class ServiceClient:
-    """Calls the service `callee` as the service `caller`, on behalf of a principal.
+    """Calls the service `callee` as the service of the signing key, on behalf of a principal.
 
     `service_principal` is for calls on nobody's behalf (a heartbeat, the end of a turn).
     """
@@ -101,18 +107,18 @@ class ServiceClient:
         http: aiohttp.ClientSession,
         url: str,
         *,
-        caller: str,
         callee: str,
-        secret: InternalSecret,
+        key: SigningKey,
         monitor: ProcessMonitor | None = None,
+        pseudonym_of: PseudonymOf = received_pseudonym,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http, self._url = http, url.rstrip("/")
-        self._caller, self._callee, self._clock = caller, callee, clock
+        self._caller, self._callee, self._clock = key.service, callee, clock
         self._monitor = monitor
         self._server = server_attributes(url)
-        self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
-        self.service_principal = service_principal(caller)
+        self._tokens = PrincipalSigner(key, audience=callee, pseudonym_of=pseudonym_of)
+        self.service_principal = service_principal(key.service)
 
     async def call(
         self,
@@ -160,6 +166,7 @@ class ServiceClient:
         principal: Principal,
         request_id: str,
         body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         idle_timeout: float,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Stream a response; its reads time out after `idle_timeout` seconds without a byte.
@@ -170,7 +177,7 @@ class ServiceClient:
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
         with self._observed(method) as hop:
-            request_headers = self._headers(principal, request_id, body, None)
+            request_headers = self._headers(principal, request_id, body, headers)
             try:
                 async with asyncio.timeout(idle_timeout):
                     response = await self._http.request(
@@ -265,12 +272,15 @@ class ServiceClient:
         )
 
     def _error_of(self, response: ServiceResponse) -> ParleyError:
+        # The service rejected this process, not the user, whom a 401 or 403 would blame.
         if response.status == 401:
-            # The service rejected this process, not the user: a 401 would blame the user's token.
             _log.error("%s rejects the principal tokens of %s", self._callee, self._caller)
             return self._unreachable()
         try:
             error = msgspec.json.decode(response.body)["error"]
+            if error["code"] == SERVICE_NOT_ALLOWED:
+                _log.error("%s does not let %s make this call", self._callee, self._caller)
+                return self._unreachable()
             headers = {
                 name: response.headers[name]
                 for name in _FORWARDED_HEADERS

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
 
 from parley_core.http.errors import TooManyRequests
 from parley_core.limits.rules import TOKEN_LIMITS, Limit, LimitName
@@ -18,21 +20,20 @@ _MEANINGS: Mapping[LimitName, str] = {
     "open_streams": "requests waiting for a reply or an export at once",
     "tokens_per_minute": "tokens per minute",
     "tokens_per_day": "tokens per day (UTC)",
+    "cost_per_day": "per day (UTC)",
+    "cost_per_month": "per month (UTC)",
 }
 
 
 class LimitExceeded(TooManyRequests):
-    """A limit is reached; `param` is its name."""
+    """A limit that is no budget is reached; `param` is its name."""
 
     def __init__(self, limit: Limit, retry_after_seconds: float) -> None:
         name, value = limit.name, limit.value
         seconds = max(1, math.ceil(retry_after_seconds))
-        counted = " of the tenant" if limit.per == "tenant" else ""
-        counted += f" for the model {limit.model}" if limit.model else ""
-        counted += " for this API key" if limit.api_key else ""
         advice = f"Retry in {seconds} s." if value else "They are not allowed."
         super().__init__(
-            f"The limit `{name}` is {value} {_MEANINGS[name]}{counted}. {advice}",
+            f"The limit `{name}` is {value} {_MEANINGS[name]}{_counted(limit)}. {advice}",
             code="quota_exceeded" if name == "tokens_per_day" else "rate_limit_exceeded",
             param=name,
             retry_after_seconds=seconds,
@@ -42,6 +43,46 @@ class LimitExceeded(TooManyRequests):
             self.headers["x-should-retry"] = "false"
         if name in TOKEN_LIMITS:
             self.headers |= rate_limit_headers("tokens", value, value, seconds)
+
+
+class BudgetExceeded(TooManyRequests):
+    """A request may cost more than is left of a budget; `param` is its name."""
+
+    def __init__(
+        self,
+        limit: Limit,
+        currency: str,
+        *,
+        spent: int,
+        reserved: int,
+        cost: int,
+        renews_at: datetime,
+        now: datetime,
+    ) -> None:
+        """All amounts are in micro-units of the currency; `cost` is what the request may cost."""
+        # Otherwise there is room once the replies that run have ended.
+        is_spent = spent + cost > limit.value
+        super().__init__(
+            f"The budget `{limit.name}` is {_amount(limit.value)} {currency} "
+            f"{_MEANINGS[limit.name]}{_counted(limit)}: {_amount(spent)} are spent and "
+            f"{_amount(reserved)} reserved by replies that run, and this one may cost up to "
+            f"{_amount(cost)}. It renews at {renews_at:%Y-%m-%dT%H:%M:%SZ}.",
+            code="quota_exceeded",
+            param=limit.name,
+            retry_after_seconds=math.ceil((renews_at - now).total_seconds()) if is_spent else 1,
+        )
+        if is_spent:
+            self.headers["x-should-retry"] = "false"
+
+
+def _counted(limit: Limit) -> str:
+    counted = " of the tenant" if limit.per == "tenant" else ""
+    counted += f" for the model {limit.model}" if limit.model else ""
+    return counted + (" for this API key" if limit.api_key else "")
+
+
+def _amount(micros: int) -> str:
+    return f"{Decimal(micros).scaleb(-6):f}"
 
 
 def rate_limit_headers(kind: str, limit: int, used: int, reset_seconds: float) -> dict[str, str]:

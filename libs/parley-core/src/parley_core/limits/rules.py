@@ -16,12 +16,16 @@ LimitName = Literal[
     "open_streams",
     "tokens_per_minute",
     "tokens_per_day",
+    "cost_per_day",
+    "cost_per_month",
 ]
 LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName)
 REQUEST_LIMITS: frozenset[LimitName] = frozenset(("requests_per_minute", "open_streams"))
 """Decided by the gateway, which does not know the model of a request; session decides the rest."""
 TOKEN_LIMITS: frozenset[LimitName] = frozenset(("tokens_per_minute", "tokens_per_day"))
-COMPLETION_LIMITS: frozenset[LimitName] = TOKEN_LIMITS | {"turns_per_minute"}
+BUDGETS: frozenset[LimitName] = frozenset(("cost_per_day", "cost_per_month"))
+"""In micro-units of the currency in which models have their prices."""
+COMPLETION_LIMITS: frozenset[LimitName] = TOKEN_LIMITS | BUDGETS | {"turns_per_minute"}
 """Those of session that count for a completion without a session, too."""
 
 Counted = Literal["person", "tenant"]

@@ -15,6 +15,8 @@ MAX_RULES = 1_000
 MAX_OPEN = 1_000
 MAX_PER_MINUTE = 1_000_000
 MAX_TOKENS = 10**12
+# In micro-units: a thousand million of the currency.
+MAX_COST = 10**15
 
 LimitsFileSetting = Annotated[
     Path | None,
@@ -26,6 +28,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 _Open = Annotated[int, msgspec.Meta(ge=0, le=MAX_OPEN)]
 _PerMinute = Annotated[int, msgspec.Meta(ge=0, le=MAX_PER_MINUTE)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
+_Cost = Annotated[int, msgspec.Meta(ge=0, le=MAX_COST)]
 
 
 def read_limit_rules(path: Path | None) -> LimitRules:
@@ -51,6 +54,8 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     open_streams: _Open | None = None
     tokens_per_minute: _Tokens | None = None
     tokens_per_day: _Tokens | None = None
+    cost_per_day: _Cost | None = None
+    cost_per_month: _Cost | None = None
 
     def __post_init__(self) -> None:
         limits = self.to_rule().limits

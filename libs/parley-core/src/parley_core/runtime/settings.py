@@ -21,7 +21,6 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from parley_core.auth.principal import InternalSecret
 from parley_core.runtime.database_url import PORT, check_database_url
 from parley_core.runtime.text_files import InvalidFile, read_secret_file
 
@@ -102,20 +101,6 @@ BaseUrl = Annotated[
     str,
     Field(pattern="^https?://[^/]", description="a base URL such as http://127.0.0.1:8081"),
 ]
-
-InternalSecretSetting = Annotated[
-    InternalSecret,
-    BeforeValidator(
-        lambda text: text if isinstance(text, InternalSecret) else InternalSecret.parse(text)
-    ),
-    Variable("PARLEY_INTERNAL_SECRET"),
-    Secret(),
-    Field(
-        description="at least 32 random bytes, the same for every service; two while it is "
-        "replaced: new,old"
-    ),
-]
-"""The secret that signs principals between the services."""
 
 SharedPortSetting = Annotated[
     Port | None,

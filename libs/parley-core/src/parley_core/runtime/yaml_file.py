@@ -22,7 +22,11 @@ def read_yaml(file: Path | Traversable, kind: type[Loaded]) -> Loaded:
 
     The reason ends with a line of the file.
     """
-    content = read_bytes(file)
+    return parse_yaml(read_bytes(file), kind)
+
+
+def parse_yaml(content: bytes, kind: type[Loaded]) -> Loaded:
+    """Like `read_yaml`, for what was read already."""
     root = None
     try:
         loader = yaml.SafeLoader(content)

@@ -11,7 +11,7 @@ def observe(app: Starlette) -> ProcessMonitor:
     app.add_middleware(
         RequestObserver,
         metrics=monitor.requests,
-        person_key=lambda: b"key",
+        pseudonym_of=lambda _: "p-1",
         quiet_routes=frozenset(("/quiet",)),
     )
     return monitor

@@ -9,11 +9,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from parley_core.auth.principal import InternalSecret, Principal, verify_principal
+from parley_core.auth.principal import Principal
+from parley_core.auth.principal_token_cache import PrincipalVerifier
 from parley_core.http.errors import Unavailable, error_body
 from parley_core.http.service_client import ServiceClient, http_session
+from parley_testing.peers import service_keys, signing_key
 
-SECRET = InternalSecret(b"s" * 32)
 ADA = Principal("acme", "ada", frozenset({"admin"}))
 NAMES: dict[str, Any] = {"principal": ADA, "request_id": "r-1"}
 TAKEN = error_body("Taken.", type="conflict_error", code="turn_open", param="id")
@@ -31,7 +32,7 @@ async def service(handler: Callable[..., Any], **options: Any) -> AsyncIterator[
 @asynccontextmanager
 async def client_of(url: str, **options: Any) -> AsyncIterator[Any]:
     async with http_session() as http:
-        yield ServiceClient(http, url, caller="gateway", callee="session", secret=SECRET, **options)
+        yield ServiceClient(http, url, callee="session", key=signing_key("gateway"), **options)
 
 
 def responding(body: bytes | str, **fields: Any) -> Callable[..., Any]:
@@ -43,12 +44,9 @@ def responding(body: bytes | str, **fields: Any) -> Callable[..., Any]:
 
 def verified_principal(request: web.Request, **changes: Any) -> Principal:
     _, _, token = request.headers["authorization"].partition(" ")
-    expected: dict[str, Any] = {
-        "issuers": {"gateway"},
-        "audience": "session",
-        "now": datetime.now(UTC),
-    }
-    return verify_principal(token, SECRET, **expected | changes)
+    expected: dict[str, Any] = {"audience": "session", "now": datetime.now(UTC)} | changes
+    verifier = PrincipalVerifier(service_keys(), audience=expected["audience"])
+    return verifier.verify(token, expected["now"]).principal
 
 
 def is_unavailable(raised: pytest.ExceptionInfo[Unavailable]) -> bool:

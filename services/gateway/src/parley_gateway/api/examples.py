@@ -165,11 +165,25 @@ LIMIT_LIST = LimitList(
             per="person",
             limit=60,
             used=12,
+            reserved=0,
             remaining=48,
+            currency=None,
             resets_at=_TIME,
             api_key=None,
             model=None,
-        )
+        ),
+        LimitStanding(
+            name="cost_per_month",
+            per="tenant",
+            limit=500_000_000,
+            used=123_456_789,
+            reserved=41_200,
+            remaining=376_502_011,
+            currency="USD",
+            resets_at=_TIME,
+            api_key=None,
+            model=None,
+        ),
     ]
 )
 REVOCATION = Revocation(

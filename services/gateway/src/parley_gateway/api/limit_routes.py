@@ -34,7 +34,9 @@ def limit_routes(
         dependencies=[STRICT_QUERY],
     )
     async def read_limits(caller: CurrentCaller) -> Response:
-        """Empty for a person without limits. Tokens count once a reply has ended."""
+        """Empty for a person without limits. Tokens and costs count once a reply has ended; until
+        then, what it may cost is `reserved`.
+        """
         response = await forwarder.call(session, "GET", "/limits", caller)
         of_session = msgspec.json.decode(response.body, type=LimitsResponse).limits
         of_requests = [_status(*each) for each in await limits.standing(caller.principal)]
@@ -55,7 +57,9 @@ def _standing(status: LimitStatus) -> LimitStanding:
         per=status.per,
         limit=status.value,
         used=status.used,
-        remaining=max(0, status.value - status.used),
+        reserved=status.reserved,
+        remaining=max(0, status.value - status.used - status.reserved),
+        currency=status.currency,
         resets_at=status.resets_at,
         api_key=status.api_key,
         model=status.model,

@@ -36,6 +36,8 @@ _REPLY: dict[int, dict[str, Any]] = {
 }
 _BUSY = (*ALWAYS[503], "gateway_busy")
 _NO_REPLY: Codes = {
+    # A model without a price, for a person with a budget.
+    404: ("session_not_found", "model_not_found"),
     409: ("turn_open", "session_full"),
     429: ("too_many_turns", "too_many_streams", "too_much_content", "quota_exceeded"),
     503: (*_BUSY, "inference_busy", "inference_unavailable"),

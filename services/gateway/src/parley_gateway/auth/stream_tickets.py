@@ -9,16 +9,16 @@ from uuid import UUID
 
 import jwt
 
-from parley_core.auth.jwt_decoding import decode_jwt_with_any
-from parley_core.auth.principal import Credential, InternalSecret, Principal
+from parley_core.auth.principal import Credential, Principal
+from parley_core.auth.service_keys import ServiceKeys, SigningKey
 from parley_core.http.errors import Unauthenticated
 
 # Long enough to reload a page during a reply; a leaked URL expires soon after.
 TICKET_TTL_SECONDS = 900
 
-_ALGORITHM, _AUDIENCE = "HS256", "stream-ticket"
+_AUDIENCE = "stream-ticket"
 # The user claim is not named `sub`, which every other token requires: neither kind can be used as
-# the other, whatever secrets they are signed with.
+# the other, although one key signs tickets and principal tokens.
 _CLAIMS = ("aud", "turn", "tenant", "user", "exp")
 # Of the token or API key that it was signed for: its revocation is that of the ticket.
 _OPTIONAL = ("api_key", "token_id", "issued_at")
@@ -30,8 +30,12 @@ class InvalidTicket(Unauthenticated):
 
 
 class StreamTickets:
-    def __init__(self, secret: InternalSecret, ttl_seconds: float = TICKET_TTL_SECONDS) -> None:
-        self._secret, self._ttl_seconds = secret, ttl_seconds
+    """Signed with the key of the gateway, and verified with its keys: those of all replicas."""
+
+    def __init__(
+        self, key: SigningKey, keys: ServiceKeys, ttl_seconds: float = TICKET_TTL_SECONDS
+    ) -> None:
+        self._key, self._keys, self._ttl_seconds = key, keys, ttl_seconds
 
     def stream_url(self, turn_id: UUID, principal: Principal, ticket: str | None = None) -> str:
         """A path on this host. A caller's own `ticket` is repeated: tickets do not renew."""
@@ -40,11 +44,11 @@ class StreamTickets:
     def verify(self, ticket: str, turn_id: UUID) -> Principal:
         """The principal that the ticket was signed for, without scopes. Raises InvalidTicket."""
         try:
-            claims = decode_jwt_with_any(
-                _CODEC, ticket, self._secret.values, algorithms=[_ALGORITHM], audience=_AUDIENCE
-            )
+            service, claims = self._keys.decode(_CODEC, ticket, _AUDIENCE)
         except jwt.PyJWTError:
             raise InvalidTicket("The ticket is invalid or expired.") from None
+        if service != self._key.service:
+            raise InvalidTicket("The ticket is invalid or expired.")
         if claims["turn"] != str(turn_id):
             raise InvalidTicket("The ticket is for another turn.")
         tenant, user = claims["tenant"], claims["user"]
@@ -66,4 +70,4 @@ class StreamTickets:
         claims |= {
             name: value for name, value in zip(_OPTIONAL, origin, strict=True) if value is not None
         }
-        return _CODEC.encode(claims, self._secret.value, algorithm=_ALGORITHM)
+        return self._key.sign(_CODEC, claims)

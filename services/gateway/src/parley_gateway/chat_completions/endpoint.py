@@ -1,25 +1,32 @@
 """Chat completions: OpenAI's API, with a session when the request names one."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from uuid import UUID
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_contracts.session_api.limit_bodies import AdmitCompletionRequest
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
+from parley_core.token_estimate import content_bytes, estimate_tokens
 from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
 from parley_gateway.chat_completions.session_completion import SessionCompletion
-from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
+from parley_gateway.chat_completions.stateless_completion import CompletionCall, StatelessCompletion
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.schemas.fields import UUID_PATTERN
 
 SESSION_HEADER = "Parley-Session-Id"
 _IN_METADATA = "metadata.session_id"
-AdmitCompletion = Callable[[str, Caller, Scope], Awaitable[None]]
+AdmitCompletion = Callable[
+    [str, Callable[[], AdmitCompletionRequest], Caller, Scope],
+    AbstractAsyncContextManager[UUID | None],
+]
 
 
 class ChatCompletions:
@@ -31,7 +38,9 @@ class ChatCompletions:
         parameters: ParameterSupport,
         admit: AdmitCompletion,
     ) -> None:
-        """`admit` refuses a completion without a session that is beyond a limit of the caller."""
+        """`admit` refuses a completion without a session that is beyond a limit of the caller, or
+        returns the id that it must have, if any.
+        """
         self._streams, self._parameters = streams, parameters
         self._with_session, self._stateless = with_session, stateless
         self._admit = admit
@@ -48,8 +57,7 @@ class ChatCompletions:
         session_id = _session_id(request, session_headers)
         if session_id is None:
             body = self._parameters.upstream_body(request)
-            stream = bool(request.stream)
-            return ASGIResponse(partial(self._send_stateless, body, request.model, stream, caller))
+            return ASGIResponse(partial(self._send_stateless, body, request, caller))
         command = self._with_session.to_command(
             request,
             self._parameters.turn_parameters(request),
@@ -62,16 +70,18 @@ class ChatCompletions:
     async def _send_stateless(
         self,
         body: bytes,
-        model: str,
-        stream: bool,
+        request: CreateChatCompletion,
         caller: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
-        async with self._streams.slot(caller.principal, "openai") as stop:
-            await self._admit(model, caller, scope)
-            await self._stateless.send_response(body, stream, caller, scope, receive, send, stop)
+        async with (
+            self._streams.slot(caller.principal, "openai") as stop,
+            self._admit(request.model, partial(_sized, request), caller, scope) as id,
+        ):
+            call = CompletionCall(body, bool(request.stream), id)
+            await self._stateless.send_response(call, caller, scope, receive, send, stop)
 
     async def _send_with_session(
         self,
@@ -95,6 +105,17 @@ class ChatCompletions:
 def is_sdk_retry(retry_count: str) -> bool:
     """Whether `x-stainless-retry-count` marks an automatic retry of an OpenAI SDK."""
     return retry_count.isdecimal() and retry_count.isascii() and int(retry_count[:9]) > 0
+
+
+def _sized(request: CreateChatCompletion) -> AdmitCompletionRequest:
+    tools = len(msgspec.json.encode(request.tools)) if request.tools else 0
+    text = sum(content_bytes(message.content) for message in request.messages)
+    return AdmitCompletionRequest(
+        request.model,
+        prompt_tokens=estimate_tokens(text + tools, cautious=True),
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        choices=request.n or 1,
+    )
 
 
 def _session_id(request: CreateChatCompletion, session_headers: Sequence[str]) -> UUID | None:

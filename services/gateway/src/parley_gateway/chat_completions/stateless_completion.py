@@ -1,12 +1,15 @@
 """Chat completion without a session: relayed from inference and stored nowhere."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
 
 import aiohttp
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_contracts.inference_api import COMPLETION_ID_HEADER
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.request_lifetime import RequestLifetime, no_handover
@@ -31,6 +34,19 @@ class CompletionTimedOut(ParleyError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class CompletionCall:
+    """`id` is that for which a budget was reserved."""
+
+    body: bytes
+    stream: bool
+    id: UUID | None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {} if self.id is None else {COMPLETION_ID_HEADER: str(self.id)}
+
+
 class StatelessCompletion:
     """A client that disconnects ends the completion."""
 
@@ -39,21 +55,20 @@ class StatelessCompletion:
 
     async def send_response(
         self,
-        body: bytes,
-        stream: bool,
+        call: CompletionCall,
         caller: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
         stop: Stop,
     ) -> None:
-        if not stream:
-            response = await self._whole_response(body, caller, receive, stop)
+        if not call.stream:
+            response = await self._whole_response(call, caller, receive, stop)
             await response(scope, receive, send)
             return
         events = SSEResponse(handed_over=no_handover(), handover_timeout_seconds=0)
         await events.send_batches(
-            self._events(body, caller),
+            self._events(call, caller),
             receive,
             send,
             stop,
@@ -61,18 +76,19 @@ class StatelessCompletion:
         )
 
     async def _whole_response(
-        self, body: bytes, caller: Caller, receive: Receive, stop: Stop
+        self, call: CompletionCall, caller: Caller, receive: Receive, stop: Stop
     ) -> Response:
-        call = self._inference.call(
+        request = self._inference.call(
             "POST",
             _PATH,
             principal=caller.principal,
             request_id=caller.request_id,
-            body=body,
+            body=call.body,
+            headers=call.headers,
             # Not reached: the time limit below says what happened.
             timeout=2 * self._reply_timeout_seconds,
         )
-        calling = asyncio.create_task(call)
+        calling = asyncio.create_task(request)
         reason = await RequestLifetime(receive, stop, no_handover()).supervise(
             calling, timeout=self._reply_timeout_seconds, handover_timeout=0
         )
@@ -84,13 +100,14 @@ class StatelessCompletion:
             raise _shutting_down()  # Or the client has disconnected, and nobody reads this.
         return Response(calling.result().body, media_type="application/json")
 
-    async def _events(self, body: bytes, caller: Caller) -> AsyncGenerator[bytes, None]:
+    async def _events(self, call: CompletionCall, caller: Caller) -> AsyncGenerator[bytes, None]:
         async with self._inference.stream(
             "POST",
             _PATH,
             principal=caller.principal,
             request_id=caller.request_id,
-            body=body,
+            body=call.body,
+            headers=call.headers,
             idle_timeout=self._reply_timeout_seconds,
         ) as upstream:
             yield b""

@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from parley_core.auth.principal import InternalSecret
+from parley_core.auth.service_keys import SigningKey
 from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
 
@@ -13,7 +13,7 @@ class Upstreams:
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        secret: InternalSecret,
+        key: SigningKey,
         *,
         session_url: str,
         inference_url: str,
@@ -22,7 +22,12 @@ class Upstreams:
     ) -> None:
         def client(name: str, url: str) -> ServiceClient:
             return ServiceClient(
-                http, url, caller="gateway", callee=name, secret=secret, monitor=monitor
+                http,
+                url,
+                callee=name,
+                key=key,
+                monitor=monitor,
+                pseudonym_of=key.pseudonym_of,
             )
 
         self.session = client("session", session_url)

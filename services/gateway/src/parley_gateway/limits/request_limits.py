@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from parley_core.auth.principal import Principal
 from parley_core.limits.refusals import LimitExceeded, rate_limit_headers
-from parley_core.limits.rules import COMPLETION_LIMITS, Limit, LimitName, LimitRules
+from parley_core.limits.rules import BUDGETS, COMPLETION_LIMITS, Limit, LimitName, LimitRules
 from parley_core.storage.shared_counts import RENEW_SECONDS, SharedCounts
 from parley_gateway.limits.counted_requests import CountedRequests, Decision, SubjectLimit
 from parley_gateway.limits.limit_metrics import LimitMetrics
@@ -45,6 +45,9 @@ class RequestLimits:
     def limits_completions(self, principal: Principal, model: str) -> bool:
         """Whether session must admit a completion without a session."""
         return any(limit.name in COMPLETION_LIMITS for limit in self._rules.of(principal, model))
+
+    def has_budget(self, principal: Principal, model: str) -> bool:
+        return any(limit.name in BUDGETS for limit in self._rules.of(principal, model))
 
     async def count_request(self, principal: Principal) -> Mapping[str, str]:
         """Count a request, and return the headers of its response.

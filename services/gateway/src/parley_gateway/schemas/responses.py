@@ -244,10 +244,11 @@ class ClientConfig(Shape):
 
 
 class LimitStanding(Shape):
-    """`used` may exceed `limit`: tokens count once a reply has ended.
+    """`used` may exceed `limit`: tokens and costs count once a reply has ended.
 
     It counts what one person does, or all people of a `tenant` together; with an `api_key` or a
-    `model` these alone. `resets_at` is null for a number at once.
+    `model` these alone. `resets_at` is null for a number at once. The numbers of a budget are
+    micro-units of its `currency`; `reserved` is what the replies that run may cost.
     """
 
     object: Literal["limit"] = "limit"
@@ -255,7 +256,9 @@ class LimitStanding(Shape):
     per: Literal["person", "tenant"]
     limit: int
     used: int
+    reserved: int
     remaining: int
+    currency: str | None
     resets_at: Time | None
     api_key: str | None
     model: str | None

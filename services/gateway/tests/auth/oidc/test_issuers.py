@@ -24,7 +24,7 @@ from parley_core.auth.principal import Principal
 from parley_core.process import settings_reloader
 from parley_testing.eventually import eventually
 from parley_testing.fake_service import raw
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_variables
 from parley_testing.session_service import FakeSessionService
 
 RSA, EC = rsa_key("one"), elliptic_key("one")
@@ -172,7 +172,8 @@ def reloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Gatewa
     """The number of reloads with an outcome; a gateway notices changes of its file at once."""
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
     monkeypatch.setenv("PARLEY_OIDC_ISSUERS", str(tmp_path / "issuers.yaml"))
-    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
+    for name, value in key_variables("gateway").items():
+        monkeypatch.setenv(name, value)
     for name in ("SESSION", "INFERENCE", "HISTORY"):
         monkeypatch.setenv(f"PARLEY_{name}_URL", "http://127.0.0.1:9")
 

@@ -18,7 +18,7 @@ from parley_contracts.api_models import Turn
 from parley_gateway import app
 from parley_gateway.settings import GatewaySettings
 from parley_testing.event_stream import EventStream
-from parley_testing.peers import SECRET
+from parley_testing.peers import key_settings
 from parley_testing.serving import Server, client_session, serving
 
 SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
@@ -114,7 +114,7 @@ def _documented_operations(api: FastAPI) -> Sequence[tuple[str, re.Pattern[str],
 @asynccontextmanager
 async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
     """Nested settings given as dictionaries extend the defaults of QUICK."""
-    given: dict[str, Any] = {"internal_secret": SECRET, **QUICK}
+    given: dict[str, Any] = {**key_settings("gateway"), **QUICK}
     for name, value in settings.items():
         extends = isinstance(value, dict) and name != "jwt"
         given[name] = {**given.get(name, {}), **value} if extends else value

@@ -109,7 +109,7 @@ async def test_a_killed_rebuild_resumes_where_it_was(
     async def is_partly_done() -> bool:
         return await rebuild.applied(2) > 300
 
-    await eventually(is_partly_done, within=30)
+    await eventually(is_partly_done)
     if killed == "a worker":
         os.kill(rebuild.workers_of(process)[0], signal.SIGKILL)
         ended = await rebuild.result_of(process)

@@ -194,10 +194,11 @@ async def test_a_call_without_a_gateway_principal_is_unauthenticated(
     story = await project_story(chat(1))
     for response in (
         await history.read(story.id, None),
-        await history.read(story.id, issuer="inference"),
         await history.read(story.id, audience="session"),
     ):
         assert response.error == (401, "unauthenticated", None)
+    other = await history.read(story.id, issuer="inference")
+    assert other.error == (403, "service_not_allowed", None)
 
 
 async def test_an_erased_session_reads_as_unknown(

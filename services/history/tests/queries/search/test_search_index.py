@@ -162,7 +162,7 @@ async def test_an_index_of_other_word_rules_is_rebuilt(
         contents: list[str] = contents_of(await history.search("ข้าวผัด"))
         return contents == ["ฉันชอบกินข้าวผัด"]
 
-    await eventually(is_found, within=15)
+    await eventually(is_found)
 
 
 async def test_without_the_session_service_only_removals_are_indexed(

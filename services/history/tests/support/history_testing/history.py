@@ -11,7 +11,7 @@ import aiohttp
 
 from history_testing.read_model import database_settings
 from history_testing.stories import ADA
-from parley_core.auth.principal import InternalSecret, Principal
+from parley_core.auth.principal import Principal
 from parley_history.app import create_app
 from parley_history.change_feed.listener import ChangeFeed
 from parley_history.change_feed.projection_wait import ProjectionWaitSettings
@@ -19,7 +19,7 @@ from parley_history.queries.export.export_sessions import ExportSettings
 from parley_history.queries.search.indexer import SearchSettings
 from parley_history.queries.search.search_messages import SearchLimitSettings
 from parley_history.settings import ServeSettings
-from parley_testing.peers import SECRET, signed
+from parley_testing.peers import key_settings, signed
 from parley_testing.serving import serving
 
 
@@ -121,7 +121,7 @@ async def serve_history(
 ) -> AsyncIterator[HistoryClient]:
     settings = ServeSettings(
         database=database_settings(dsn, pooler_url),
-        internal_secret=InternalSecret.parse(SECRET),
+        **key_settings("history"),
         session_url=session_url,
         projection_wait=ProjectionWaitSettings(
             timeout_seconds=wait_seconds,

@@ -9,10 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from parley_contracts.inference_api import StreamTurnRequest
-from parley_core.auth.caller import Caller
+from parley_contracts.inference_api import COMPLETION_ID_HEADER, StreamTurnRequest
 from parley_core.http.errors import InvalidRequest, Unavailable
-from parley_core.http.service_auth import ServiceAuthenticator, request_id
+from parley_core.http.service_auth import caller_of
 from parley_inference.api.turn_stream_response import TurnStreamResponse
 from parley_inference.completions.request import parse_completion_request
 from parley_inference.completions.service import CompletionService
@@ -25,11 +24,8 @@ COMPLETIONS_PATH = "/completions"
 class TurnStreams:
     """Endpoint that streams a turn, to at most `max_streams` clients at once."""
 
-    def __init__(
-        self, authenticate: ServiceAuthenticator, opener: TurnOpener, *, max_streams: int
-    ) -> None:
-        self._authenticate, self._opener = authenticate, opener
-        self._max_streams = max_streams
+    def __init__(self, opener: TurnOpener, *, max_streams: int) -> None:
+        self._opener, self._max_streams = opener, max_streams
         self._open: set[TurnStreamResponse] = set()
 
     @property
@@ -37,7 +33,7 @@ class TurnStreams:
         return len(self._open)
 
     async def stream(self, request: Request) -> ASGIApp:
-        caller = Caller(self._authenticate(request), request_id(request))
+        caller = caller_of(request)
         body = _decode(await request.body())
         turn_id = request.path_params["turn_id"]
         live = await self._opener.open(turn_id, body.session_id, caller)
@@ -48,20 +44,19 @@ class TurnStreams:
 
 
 def routes(
-    authenticate: ServiceAuthenticator,
     catalogue: ModelCatalogue,
     turn_streams: TurnStreams,
     completions: CompletionService,
 ) -> Sequence[Route]:
     created = int(time.time())
 
-    async def list_models(request: Request) -> Response:
-        authenticate(request)
+    async def list_models(_: Request) -> Response:
         return Response(_encode_models(catalogue, created=created), media_type="application/json")
 
     async def complete(request: Request) -> ASGIApp:
-        caller = Caller(authenticate(request), request_id(request))
-        return completions.complete(parse_completion_request(await request.body()), caller)
+        id = request.headers.get(COMPLETION_ID_HEADER)
+        completion = parse_completion_request(await request.body(), id)
+        return completions.complete(completion, caller_of(request))
 
     return [
         Route("/turns/{turn_id:uuid}/stream", turn_streams.stream, methods=["POST"]),

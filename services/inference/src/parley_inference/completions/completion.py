@@ -3,7 +3,6 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from uuid import uuid4
 
 from starlette.types import Send
 
@@ -20,7 +19,12 @@ from parley_inference.models.outcome import usage_from
 from parley_inference.models.retry_policy import OnFallback
 from parley_inference.models.wire.chunk_parser import TokenCounts
 from parley_inference.models.wire.stream_attempt import ClientDisconnected
-from parley_inference.session.usage_record import Status, UsageRecord
+from parley_inference.session.usage_record import (
+    CompletionReport,
+    Status,
+    UnusedReservation,
+    UsageRecord,
+)
 
 
 class Completion(ABC):
@@ -34,7 +38,7 @@ class Completion(ABC):
         principal: Principal,
         on_fallback: OnFallback,
     ) -> None:
-        self.id = uuid4()
+        self.id = request.id
         self._send: Send
         self._person = (principal.tenant, principal.user)
         self._request, self._provider = request, provider
@@ -68,11 +72,14 @@ class Completion(ABC):
             self._failure = "cancelled"
             raise
 
-    def usage_record(self, caller: Caller) -> UsageRecord | None:
-        """Return the usage, or None when the model server did nothing chargeable."""
+    def report(self, caller: Caller) -> CompletionReport | None:
+        """The usage. When the model server did nothing chargeable, the reservation, if any."""
         model = self._answering_model
         if model is None:
-            return None
+            if not self._request.is_reserved:
+                return None
+            traceparent = current_traceparent()
+            return UnusedReservation(self.id, caller.principal, caller.request_id, traceparent)
         usage = usage_from(
             self._tokens,
             prompt_tokens=self._request.prompt_tokens,

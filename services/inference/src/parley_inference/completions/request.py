@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID, uuid4
 
 import msgspec
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.token_estimate import estimate_tokens
+from parley_core.token_estimate import content_bytes, estimate_tokens
 from parley_inference.completions.event_rewriter import replace_fields
 from parley_inference.models.model_catalogue import Model
 
@@ -28,8 +29,13 @@ class _Body(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """`prompt_tokens` is an estimate; `with_usage`: the client wants usage in the stream."""
+    """`prompt_tokens` is an estimate; `with_usage`: the client wants usage in the stream.
 
+    `is_reserved`: session has reserved a budget for the `id`.
+    """
+
+    id: UUID
+    is_reserved: bool
     body: bytes
     model: str
     stream: bool
@@ -50,17 +56,19 @@ class CompletionRequest:
         return replace_fields(self.body, fields, drop=("max_tokens",))
 
 
-def parse_completion_request(body: bytes) -> CompletionRequest:
-    """Raises InvalidRequest."""
+def parse_completion_request(body: bytes, id: str | None = None) -> CompletionRequest:
+    """`id` is that for which session has reserved a budget. Raises InvalidRequest."""
     try:
         parsed = msgspec.json.decode(body, type=_Body)
     except ValueError:
         raise InvalidRequest(
             "The body should be a chat completion request with model and messages."
         ) from None
-    prompt_bytes = sum(_text_bytes(message.get("content")) for message in parsed.messages)
+    prompt_bytes = sum(content_bytes(message.get("content")) for message in parsed.messages)
     options = parsed.stream_options
     return CompletionRequest(
+        _id(id),
+        id is not None,
         body,
         parsed.model,
         bool(parsed.stream),
@@ -71,10 +79,8 @@ def parse_completion_request(body: bytes) -> CompletionRequest:
     )
 
 
-def _text_bytes(content: Any) -> int:
-    """Bytes of a message's text; an image's tokens do not depend on its bytes."""
-    if isinstance(content, str):
-        return len(content.encode())
-    if isinstance(content, list):
-        return sum(_text_bytes(part.get("text")) for part in content if isinstance(part, dict))
-    return 0
+def _id(text: str | None) -> UUID:
+    try:
+        return uuid4() if text is None else UUID(text)
+    except ValueError:
+        raise InvalidRequest("The id of the completion should be a UUID.") from None

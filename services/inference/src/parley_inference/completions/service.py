@@ -15,20 +15,21 @@ from parley_inference.completions.streamed_completion import StreamedCompletion
 from parley_inference.completions.whole_completion import WholeCompletion
 from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
-from parley_inference.session.usage_record import UsageRecord
+from parley_inference.session.usage_record import CompletionReport
 
 
 class CompletionService:
     """Runs as many at once as `limit` allows, and none once `accepting` is False.
 
-    `report_usage` is called after every completion that used something.
+    `report_usage` is called after every completion that used something, or did not use the budget
+    that was reserved for it.
     """
 
     def __init__(
         self,
         provider: OpenAIProvider,
         catalogue: ModelCatalogue,
-        report_usage: Callable[[UsageRecord], None],
+        report_usage: Callable[[CompletionReport], None],
         *,
         limit: PersonLimit,
     ) -> None:
@@ -69,10 +70,10 @@ class CompletionService:
     def started(self, response: "CompletionResponse") -> None:
         self._in_flight.add(response)
 
-    def finished(self, response: "CompletionResponse", usage: UsageRecord | None) -> None:
+    def finished(self, response: "CompletionResponse", report: CompletionReport | None) -> None:
         self._in_flight.discard(response)
-        if usage is not None:
-            self._report_usage(usage)
+        if report is not None:
+            self._report_usage(report)
 
 
 class CompletionResponse:
@@ -96,4 +97,4 @@ class CompletionResponse:
             if await lifetime.supervise(work, handover_timeout=0) == "done":
                 work.result()
         finally:
-            self._service.finished(self, self.completion.usage_record(self._caller))
+            self._service.finished(self, self.completion.report(self._caller))

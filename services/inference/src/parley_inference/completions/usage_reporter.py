@@ -13,7 +13,7 @@ from parley_core.tracing.spans import continued_trace
 from parley_core.tracing.trace_context import parse_trace_context
 from parley_inference.session.client import SessionClient
 from parley_inference.session.retry_until_accepted import retry_until_accepted
-from parley_inference.session.usage_record import UsageRecord
+from parley_inference.session.usage_record import CompletionReport, UnusedReservation
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ class UsageReporter:
     def __init__(self, session: SessionClient) -> None:
         self.dropped = 0
         self._session = session
-        self._queue: asyncio.Queue[UsageRecord] = asyncio.Queue(QUEUE_SIZE)
+        self._queue: asyncio.Queue[CompletionReport] = asyncio.Queue(QUEUE_SIZE)
 
-    def report(self, record: UsageRecord) -> None:
+    def report(self, record: CompletionReport) -> None:
         try:
             self._queue.put_nowait(record)
         except asyncio.QueueFull:
@@ -72,13 +72,16 @@ class UsageReporter:
             finally:
                 self._queue.task_done()
 
-    async def _send(self, record: UsageRecord) -> None:
-        send = partial(self._session.record_completion, record)
+    async def _send(self, record: CompletionReport) -> None:
+        if isinstance(record, UnusedReservation):
+            send = partial(self._session.release_completion, record)
+        else:
+            send = partial(self._session.record_completion, record)
         caller = parse_trace_context(record.traceparent or "")
         with continued_trace("report usage", "internal", caller):
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await retry_until_accepted(send, f"completion {record.id}")
 
-    def _drop(self, record: UsageRecord, reason: str) -> None:
+    def _drop(self, record: CompletionReport, reason: str) -> None:
         self.dropped += 1
         log.error("usage of completion %s dropped: %s", record.id, reason)

@@ -28,7 +28,7 @@ from parley_inference.session.contract import (
     decode_turn,
     end_turn_request,
 )
-from parley_inference.session.usage_record import OneShotResult, UsageRecord
+from parley_inference.session.usage_record import OneShotResult, UnusedReservation, UsageRecord
 
 TIMEOUT_SECONDS = 5
 # Short, because a stuck replica must leave time for several more heartbeats, which may reach
@@ -105,6 +105,11 @@ class SessionClient:
         )
         caller = Caller(record.principal, record.request_id)
         await self._call("POST", "/completions", caller, request)
+
+    async def release_completion(self, unused: UnusedReservation) -> None:
+        """End the reservation of a completion that used nothing."""
+        caller = Caller(unused.principal, unused.request_id)
+        await self._call("DELETE", f"/completions/admission/{unused.id}", caller)
 
     async def heartbeat(self, turn_ids: Sequence[UUID], capacity: int) -> HeartbeatResponse:
         """Report the turns that this process runs, and how many it can run at once."""

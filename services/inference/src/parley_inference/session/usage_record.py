@@ -28,6 +28,19 @@ class UsageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class UnusedReservation:
+    """A completion for which session reserved a budget, and which used nothing."""
+
+    id: UUID
+    principal: Principal
+    request_id: str
+    traceparent: str | None = None
+
+
+CompletionReport = UsageRecord | UnusedReservation
+
+
+@dataclass(frozen=True, slots=True)
 class OneShotResult:
     """The text of a title or summary, with its usage and price."""
 

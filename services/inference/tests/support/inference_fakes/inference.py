@@ -14,7 +14,7 @@ from parley_core.auth.principal import Principal
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
 from parley_testing.event_stream import EventStream
-from parley_testing.peers import SECRET, signed
+from parley_testing.peers import key_settings, signed
 from parley_testing.serving import Server, client_session, serving
 from parley_testing.stored_turn import ADA, StoredTurn
 
@@ -47,8 +47,11 @@ class Client:
         principal: Principal | None = ADA,
         issuer: str = "gateway",
         traceparent: str | None = None,
+        completion_id: str | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"x-request-id": "req-1"}
+        if completion_id:
+            headers["parley-completion-id"] = completion_id
         if traceparent:
             headers["traceparent"] = traceparent
         if principal:
@@ -92,7 +95,7 @@ Start = Callable[..., Awaitable[Inference]]
 @asynccontextmanager
 async def serve_inference(**settings: Any) -> AsyncIterator[Inference]:
     defaults = {
-        "internal_secret": SECRET,
+        **key_settings("inference"),
         "model": "demo",
         "openai_api_key": KEY,
         "drain": {"seconds": 1, "commit_seconds": 1},

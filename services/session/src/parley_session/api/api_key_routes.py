@@ -16,14 +16,14 @@ from parley_contracts.session_api.api_key_bodies import (
 )
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Forbidden
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import decode_body, decode_idempotent_body
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.api_keys import ApiKeys
 from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
 
 
-def api_key_routes(authenticators: Authenticators, api_keys: ApiKeys) -> Sequence[Route]:
+def api_key_routes(api_keys: ApiKeys) -> Sequence[Route]:
     async def create_api_key(request: Request) -> Response:
         caller = _person(request)
         body, idempotent_request = await decode_idempotent_body(
@@ -51,7 +51,6 @@ def api_key_routes(authenticators: Authenticators, api_keys: ApiKeys) -> Sequenc
         return model_response(ApiKeyDeleted(id=key_id))
 
     async def authenticate_api_keys(request: Request) -> Response:
-        authenticators.gateway(request)
         body = await decode_body(request, AuthenticateApiKeysRequest)
         found = await api_keys.authenticate(body.keys)
         keys = [_authenticated(key) if key else None for key in found]
@@ -59,7 +58,7 @@ def api_key_routes(authenticators: Authenticators, api_keys: ApiKeys) -> Sequenc
 
     def _person(request: Request) -> Caller:
         """A leaked key must not make others, nor revoke those that replace it."""
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         if caller.principal.api_key is not None:
             raise Forbidden(
                 "API keys are managed with the token of a person who has signed in.",

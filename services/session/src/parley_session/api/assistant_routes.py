@@ -11,7 +11,7 @@ from parley_contracts.session_api.assistants import DefineAssistantRequest, Revi
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Forbidden
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import (
     decode_body,
     decode_idempotent_body,
@@ -31,13 +31,12 @@ _WRITE_SCOPES = {"assistants:write", "admin"}
 
 
 def assistant_routes(
-    authenticators: Authenticators,
     catalogue: AssistantCatalogue,
     administration: AssistantAdministration,
     lifetimes: SessionLifetimes,
 ) -> Sequence[Route]:
     async def list_assistants(request: Request) -> Response:
-        principal = authenticators.gateway(request).principal
+        principal = caller_of(request).principal
         query = page_query_of(request.query_params)
         found, has_more = await catalogue.list_page(principal.tenant, query)
         shapes = [_shape(assistant, principal, lifetimes) for assistant in found]
@@ -46,7 +45,7 @@ def assistant_routes(
         return model_response(page)
 
     async def read_assistant(request: Request) -> Response:
-        principal = authenticators.gateway(request).principal
+        principal = caller_of(request).principal
         return await _current(principal, request.path_params["assistant_id"])
 
     async def define_assistant(request: Request) -> Response:
@@ -77,7 +76,7 @@ def assistant_routes(
         return await _current(caller.principal, assistant_id)
 
     def _administrator(request: Request) -> Caller:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         if not _WRITE_SCOPES & caller.principal.scopes:
             raise Forbidden(
                 "This requires a token with the scope assistants:write or admin.",

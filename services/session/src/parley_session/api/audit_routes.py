@@ -11,7 +11,7 @@ from starlette.routing import Route
 from parley_contracts.session_api.audit_bodies import RecordReadRequest, RecordRefusalsRequest
 from parley_core.http.errors import Forbidden, InvalidRequest
 from parley_core.http.pagination import Query, parse_cursors, parse_limit, parse_order
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.audit.audit_trail import AuditTrail
@@ -20,21 +20,19 @@ from parley_session.storage.audit.audit_store import AuditFilter
 AUDIT_SCOPE = "audit:read"
 
 
-def audit_routes(authenticators: Authenticators, audit: AuditTrail) -> Sequence[Route]:
+def audit_routes(audit: AuditTrail) -> Sequence[Route]:
     async def read_records(request: Request) -> Response:
-        principal = authenticators.gateway(request).principal
+        principal = caller_of(request).principal
         if AUDIT_SCOPE not in principal.scopes:
             raise Forbidden(f"This requires the scope {AUDIT_SCOPE}.", code="missing_scope")
         return model_response(await audit.page(principal.tenant, _filter(request.query_params)))
 
     async def record_read(request: Request) -> Response:
-        caller = authenticators.gateway(request)
         body = await decode_body(request, RecordReadRequest)
-        await audit.record_read(caller, body.action, body.session_id)
+        await audit.record_read(caller_of(request), body.action, body.session_id)
         return json_response({})
 
     async def record_refusals(request: Request) -> Response:
-        authenticators.gateway(request)
         body = await decode_body(request, RecordRefusalsRequest)
         await audit.record_refused_access(body.refused)
         return json_response({})

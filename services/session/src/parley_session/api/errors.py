@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_core.crypto.master_keys import UnknownMasterKey, WrongMasterKey
+from parley_core.crypto.master_keys import KeyUnavailable
 from parley_core.http.error_handlers import error_response
 from parley_core.http.errors import (
     Conflict,
@@ -37,6 +37,7 @@ from parley_session.domain.session.errors import (
     TurnNotFound,
     TurnOpen,
 )
+from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
 # A master key comes back with a change of settings, which processes notice within 10 s.
@@ -52,9 +53,7 @@ def install_domain_error_handlers(app: Starlette) -> None:
 
 
 def install_key_error_handlers(app: Starlette, registry: CollectorRegistry) -> None:
-    handlers = _KeyErrors(registry)
-    for error_type in (UnknownMasterKey, WrongMasterKey):
-        app.add_exception_handler(error_type, handlers.respond)
+    app.add_exception_handler(KeyUnavailable, _KeyErrors(registry).respond)
 
 
 def http_error_of(error: DomainError) -> ParleyError:
@@ -139,17 +138,21 @@ class _KeyErrors:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._refused = Counter(
             "parley_session_key_unavailable",
-            "Requests refused, because a stored key needs a master key that this process does not "
-            "have, or has with other bytes.",
+            "Requests refused, because a key needs a master key that this process does not have, "
+            "has with other bytes, or cannot reach.",
             ["master_key"],
             registry=registry,
         )
         self._logged: set[str] = set()
 
     async def respond(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, UnknownMasterKey | WrongMasterKey)
+        assert isinstance(error, KeyUnavailable)
         self._refused.labels(error.key_id).inc()
-        if error.key_id not in self._logged:
+        retry_after_seconds = _KEY_RETRY_SECONDS
+        if isinstance(error, KeyServiceUnavailable):
+            # Its client logs the outage, once.
+            retry_after_seconds = error.retry_after_seconds
+        elif error.key_id not in self._logged:
             # Once: a retired key may be needed for many requests.
             self._logged.add(error.key_id)
             log.error("a stored key cannot be unwrapped: %s", error)
@@ -157,6 +160,6 @@ class _KeyErrors:
             "The key of this content is unavailable at the moment; nothing is lost. Please retry "
             "later.",
             code="key_unavailable",
-            retry_after_seconds=_KEY_RETRY_SECONDS,
+            retry_after_seconds=retry_after_seconds,
         )
         return error_response(request, unavailable)

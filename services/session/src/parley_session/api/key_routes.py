@@ -14,9 +14,9 @@ from parley_contracts.session_api.keys import (
     SearchKeysRequest,
     SearchKeysResponse,
 )
-from parley_core.auth.principal import Principal, service_principal
+from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of, calling_service
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response
 from parley_session.application.audit.audit_trail import AuditTrail
@@ -24,17 +24,12 @@ from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.search_keys import SearchKeys
 
 
-def key_routes(
-    authenticators: Authenticators,
-    store: EventStore,
-    search_keys: SearchKeys,
-    audit: AuditTrail,
-) -> Sequence[Route]:
+def key_routes(store: EventStore, search_keys: SearchKeys, audit: AuditTrail) -> Sequence[Route]:
     async def read_data_keys(request: Request) -> Response:
-        caller = authenticators.history_or_cli(request)
+        caller = caller_of(request)
         body = await decode_body(request, DataKeysRequest)
         # History opens what people read, which is not recorded.
-        if caller.principal != service_principal("history"):
+        if calling_service(request) != "history":
             address = request.client.host if request.client else None
             operator = replace(caller, client_address=address)
             await audit.record_opened_keys(operator, body.session_ids)
@@ -43,7 +38,6 @@ def key_routes(
         return json_response(DataKeysResponse(secrets))
 
     async def read_search_keys(request: Request) -> Response:
-        authenticators.history(request)
         body = await decode_body(request, SearchKeysRequest)
         people = [Principal(person.tenant, person.user) for person in body.people]
         keys = await search_keys.get_or_create(people)

@@ -14,8 +14,8 @@ from parley_contracts.session_api.turns import (
     SubmitMessageRequest,
     SuggestTitleRequest,
 )
+from parley_core.http.service_auth import caller_of
 from parley_core.runtime.offload import run_in_thread_if_large
-from parley_session.api.authentication import Authenticators
 from parley_session.api.request_parsing import (
     decode_body,
     decode_records,
@@ -30,13 +30,12 @@ from parley_session.domain.session.commands import CompactContext, SuggestTitle
 
 
 def message_routes(
-    authenticators: Authenticators,
     turn_commands: TurnCommands,
     importer: MessageImporter,
     updater: SessionUpdater,
 ) -> Sequence[Route]:
     async def submit_message(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         body = await decode_body(request, SubmitMessageRequest)
         # `attach` marks a retry, and a retry need not interrupt the turn that the first attempt
         # opened: the fingerprint depends on neither.
@@ -60,7 +59,7 @@ def message_routes(
         return _turn_response(opened)
 
     async def regenerate_reply(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         body = await decode_body(request, RegenerateReplyRequest)
         idempotent_request = idempotent_request_of(
             request, caller, msgspec.structs.replace(body, on_open_turn="reject")
@@ -75,7 +74,7 @@ def message_routes(
         return _turn_response(opened)
 
     async def import_messages(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         body = await decode_body(request, ImportMessagesRequest)
         messages = body.messages
         records = await run_in_thread_if_large(len(messages), lambda: decode_records(messages))
@@ -89,14 +88,14 @@ def message_routes(
         return json_response(imported)
 
     async def suggest_title(request: Request) -> Response:
-        caller = authenticators.inference(request)
+        caller = caller_of(request)
         body = await decode_body(request, SuggestTitleRequest)
         command = SuggestTitle(body.title, body.model, **usage_and_price(body))
         await updater.apply_model_suggestion(request.path_params["session_id"], command, caller)
         return json_response({})
 
     async def compact_context(request: Request) -> Response:
-        caller = authenticators.inference(request)
+        caller = caller_of(request)
         body = await decode_body(request, CompactContextRequest)
         command = CompactContext(
             body.up_to_message_id, body.summary, body.model, body.tokens, **usage_and_price(body)

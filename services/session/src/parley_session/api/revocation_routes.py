@@ -18,7 +18,7 @@ from parley_contracts.session_api.revocation_bodies import (
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Forbidden, InvalidRequest
 from parley_core.http.pagination import parse_limit
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import decode_idempotent_body
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.api_keys import ApiKeys
@@ -27,9 +27,7 @@ from parley_session.application.sessions.update_session import ADMIN_SCOPE
 from parley_session.domain.revocation import Revocation
 
 
-def revocation_routes(
-    authenticators: Authenticators, revocations: Revocations, api_keys: ApiKeys
-) -> Sequence[Route]:
+def revocation_routes(revocations: Revocations, api_keys: ApiKeys) -> Sequence[Route]:
     async def revoke_tokens(request: Request) -> Response:
         caller = _administrator(request)
         body, idempotent_request = await decode_idempotent_body(
@@ -49,22 +47,20 @@ def revocation_routes(
         page = Page(data=shapes, first_id=ids[0], last_id=ids[-1], has_more=has_more)
         return model_response(page)
 
-    async def read_revocations(request: Request) -> Response:
-        authenticators.gateway(request)
+    async def read_revocations(_: Request) -> Response:
         keys, complete = await api_keys.revoked_lately()
         tokens, tokens_complete = await revocations.made_lately()
         response = RevocationsResponse([*keys], complete, [*_revoked(tokens)], tokens_complete)
         return json_response(response)
 
     async def read_all_revocations(request: Request) -> Response:
-        authenticators.gateway(request)
         found = await revocations.all_after(_after(request))
         return json_response(
             AllRevocationsResponse([*_revoked(found)], found[-1].id if found else None)
         )
 
     def _administrator(request: Request) -> Caller:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         if ADMIN_SCOPE not in caller.principal.scopes:
             raise Forbidden("This requires a token with the scope admin.", code="missing_scope")
         return caller

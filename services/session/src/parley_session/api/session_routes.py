@@ -13,7 +13,7 @@ from parley_contracts.session_api.sessions import (
     UpdateSessionRequest,
 )
 from parley_core.http.errors import InvalidRequest
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import (
     decode_body,
     decode_idempotent_body,
@@ -32,7 +32,6 @@ _MAX_ERASE_SECONDS = 5
 
 
 def session_routes(
-    authenticators: Authenticators,
     sessions: SessionQueries,
     starter: SessionStarter,
     updater: SessionUpdater,
@@ -40,7 +39,7 @@ def session_routes(
     deletion: SessionDeletion,
 ) -> Sequence[Route]:
     async def start_session(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         body, idempotent_request = await decode_idempotent_body(
             request, caller, StartSessionRequest
         )
@@ -56,12 +55,12 @@ def session_routes(
         return model_response(session, 201 if is_new else 200)
 
     async def read_session(request: Request) -> Response:
-        caller = authenticators.gateway_or_history(request)
+        caller = caller_of(request)
         session_id = request.path_params["session_id"]
         return model_response(await sessions.read(session_id, caller.principal))
 
     async def update_session(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         body = await decode_body(request, UpdateSessionRequest)
         changes = explicit_fields(body)
         if not changes:
@@ -70,12 +69,12 @@ def session_routes(
         return model_response(await updater.update(session_id, caller, **changes))
 
     async def delete_session(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         session_id = request.path_params["session_id"]
         return json_response(await deletion.delete(session_id, caller))
 
     async def delete_sessions(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         response = await deletion.erase_all_of(
             caller.principal,
             "requested",
@@ -86,13 +85,13 @@ def session_routes(
         return json_response(response)
 
     async def restore_session(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         session_id = request.path_params["session_id"]
         await deletion.restore(session_id, caller)
         return model_response(await sessions.read(session_id, caller.principal))
 
     async def fork_session(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         body, idempotent_request = await decode_idempotent_body(request, caller, ForkSessionRequest)
         session, is_new = await forker.fork(
             request.path_params["session_id"],
@@ -105,7 +104,7 @@ def session_routes(
         return model_response(session, 201 if is_new else 200)
 
     async def switch_assistant(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         body, idempotent_request = await decode_idempotent_body(
             request, caller, SwitchAssistantRequest
         )

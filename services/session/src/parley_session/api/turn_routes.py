@@ -18,7 +18,7 @@ from parley_contracts.session_api.turns import (
     RecordCompletionRequest,
     TurnToStop,
 )
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import decode_body, usage_and_price
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.sessions.record_completion import CompletionRecorder
@@ -33,7 +33,6 @@ from parley_session.storage.turn_store import TurnStore
 
 
 def turn_routes(
-    authenticators: Authenticators,
     sessions: SessionQueries,
     lifecycle: TurnLifecycle,
     turns: TurnStore,
@@ -42,16 +41,16 @@ def turn_routes(
     cancel_notices: CancelNotices,
 ) -> Sequence[Route]:
     async def read_turn(request: Request) -> Response:
-        caller = authenticators.gateway_or_inference(request)
+        caller = caller_of(request)
         turn_id = request.path_params["turn_id"]
         return model_response(await sessions.read_turn(turn_id, caller.principal))
 
     async def cancel_turn(request: Request) -> Response:
-        caller = authenticators.gateway(request)
+        caller = caller_of(request)
         return model_response(await sessions.cancel(request.path_params["turn_id"], caller))
 
     async def claim_turn(request: Request) -> Response:
-        caller = authenticators.inference(request)
+        caller = caller_of(request)
         body = await decode_body(request, ClaimTurnRequest)
         claim = await lifecycle.claim(
             request.path_params["turn_id"],
@@ -69,7 +68,7 @@ def turn_routes(
         return json_response(response)
 
     async def complete_turn(request: Request) -> Response:
-        caller = authenticators.inference(request)
+        caller = caller_of(request)
         body = await decode_body(request, CompleteTurnRequest)
         command = CompleteReply(
             request.path_params["turn_id"],
@@ -83,7 +82,7 @@ def turn_routes(
         return model_response(await lifecycle.end(command, body.runner, caller))
 
     async def fail_turn(request: Request) -> Response:
-        caller = authenticators.inference(request)
+        caller = caller_of(request)
         body = await decode_body(request, FailTurnRequest)
         command = FailReply(
             request.path_params["turn_id"],
@@ -96,19 +95,17 @@ def turn_routes(
         return model_response(await lifecycle.end(command, body.runner, caller))
 
     async def heartbeat(request: Request) -> Response:
-        authenticators.inference(request)
         body = await decode_body(request, HeartbeatRequest)
         reasons = await turns.heartbeat(request.path_params["runner_id"], body.turns, body.capacity)
         stop = [TurnToStop(turn_id, reason) for turn_id, reason in reasons.items()]
         return json_response(HeartbeatResponse(stop, await index.recently_erased()))
 
     async def cancelled_turns(request: Request) -> Response:
-        authenticators.inference(request)
         found = await cancel_notices.cancelled_turns(request.path_params["runner_id"])
         return json_response(CancelledTurnsResponse([*found]))
 
     async def record_completion(request: Request) -> Response:
-        caller = authenticators.inference(request)
+        caller = caller_of(request)
         body = await decode_body(request, RecordCompletionRequest)
         command = RecordCompletion(body.id, body.model, body.status, **usage_and_price(body))
         await completions.record(command, caller)

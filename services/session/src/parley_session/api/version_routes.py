@@ -7,20 +7,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from parley_contracts.session_api.version_bodies import VersionsRequest, VersionsResponse
-from parley_session.api.authentication import Authenticators
+from parley_core.http.service_auth import caller_of
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response
 from parley_session.storage.session_index import SessionIndex
 
 
-def version_routes(authenticators: Authenticators, index: SessionIndex) -> Sequence[Route]:
+def version_routes(index: SessionIndex) -> Sequence[Route]:
     async def read_versions(request: Request) -> Response:
-        authenticators.gateway(request)
         body = await decode_body(request, VersionsRequest)
         return json_response(VersionsResponse(await index.versions(body.session_ids)))
 
     async def read_latest_versions(request: Request) -> Response:
-        caller = authenticators.history(request)
+        caller = caller_of(request)
         return json_response(VersionsResponse(await index.latest_versions(caller.principal)))
 
     return [

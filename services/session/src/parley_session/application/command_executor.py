@@ -19,7 +19,7 @@ from parley_events.session import Event, ReplyRequested
 from parley_events.values import Actor
 from parley_session.application.audit.audit_data import audited_changes
 from parley_session.application.idempotency import IdempotentRequest
-from parley_session.application.turns.turn_limits import TurnLimits, refused_as_limit_exceeded
+from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.domain.session.commands import (
     Command,
     ImportMessages,
@@ -29,7 +29,7 @@ from parley_session.domain.session.commands import (
 from parley_session.domain.session.decide import decide
 from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
-from parley_session.storage.append.append_condition import AppendCondition, WithinLimits
+from parley_session.storage.append.append_condition import AppendCondition
 from parley_session.storage.event_store import EventStore, LoadedSession
 
 MAX_APPEND_ATTEMPTS = 8
@@ -104,17 +104,19 @@ class CommandExecutor:
         as_system: bool = False,
         request: IdempotentRequest | None = None,
         preloaded: LoadedSession | None = None,
+        without_key: bool = False,
         audited: Sequence[AuditData] = (),
     ) -> CommandResult | AlreadyExecuted:
         """Execute in the name of the caller, or of Parley itself (`as_system`).
 
-        `preloaded` saves the first load. `audited` are records of the audit trail, besides those
-        of the changes that are always recorded. Raises a DomainError, IdempotencyKeyReused,
+        `preloaded` saves the first load. A command `without_key` neither reads nor seals content.
+        `audited` are records of the audit trail, besides those of the changes that are always
+        recorded. Raises a DomainError, IdempotencyKeyReused,
         EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
-        admission's refusal of a turn, or LimitExceeded.
+        admission's refusal of a turn, LimitExceeded or BudgetExceeded.
         """
         for _ in range(self._max_attempts):
-            loaded = preloaded or await self._load(session_id)
+            loaded = preloaded or await self._load(session_id, without_key)
             preloaded = None  # The next attempt must see the concurrent append.
             # Checked after the load: an execution that the load did not see is found here.
             if request and (earlier := await self.find_previous_execution(request)):
@@ -148,10 +150,11 @@ class CommandExecutor:
         request.check_same(record, key)
         return AlreadyExecuted(record.session_id, record.turn_id, request.answer_in(record, key))
 
-    async def _load(self, session_id: UUID) -> LoadedSession | None:
+    async def _load(self, session_id: UUID, without_key: bool) -> LoadedSession | None:
         """Raises SessionNotFound for an erased session."""
+        load = self._store.load_without_key if without_key else self._store.load
         try:
-            return await self._store.load(session_id)
+            return await load(session_id)
         except KeyDestroyed:
             raise SessionNotFound from None
 
@@ -177,10 +180,15 @@ class CommandExecutor:
         opened, session_id = _opened_turn(events), events[0].session_id
         turn_id = opened.turn_id if opened else None
         record = request.to_record(key, session_id, turn_id, built.answer) if request else None
-        condition = self._within_limits(caller, opened) if opened else built.condition
+        condition = built.condition
+        if opened and self._limits:
+            parameters = command.parameters if isinstance(command, SubmitMessage) else {}
+            condition = await self._limits.condition(
+                caller.principal, session, events, opened, parameters
+            )
         tenant = session.tenant if session else metadata.actor.tenant
         changes = audited_changes(events, caller, tenant, as_system=metadata.actor.system)
-        with refused_as_limit_exceeded():
+        with self._limits.refused() if self._limits else nullcontext():
             async with self._admitted(turn_id, metadata.actor):
                 after = await self._store.append(
                     loaded,
@@ -198,12 +206,6 @@ class CommandExecutor:
         if turn_id is None or self._admission is None:
             return nullcontext()
         return self._admission.admit(turn_id, actor)
-
-    def _within_limits(self, caller: Caller, opened: ReplyRequested) -> WithinLimits | None:
-        """None for a person without limits, whose turns are not counted."""
-        if self._limits is None:
-            return None
-        return self._limits.condition(caller.principal, opened.turn_id, opened.model)
 
 
 def utc_now() -> datetime:

@@ -19,6 +19,7 @@ from parley_core.runtime.settings import load
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.cloudevents import decode_data
 from parley_events.session import CompletionServed, Event
+from parley_session.key_management.keyring import opened_keyring
 from parley_session.operations.progress import Progress
 from parley_session.settings import AppendSimulatedSettings
 from parley_session.storage.event_store import EventStore, LoadedSession
@@ -52,14 +53,19 @@ async def append_simulated(settings: AppendSimulatedSettings, file: Path) -> int
         timeout_seconds=settings.database.timeout_seconds,
         application_name="parley-append-simulated",
     )
-    async with pool, pool.acquire() as connection, connection.transaction():
+    async with (
+        opened_keyring(settings.master_key) as keyring,
+        pool,
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
         if not await connection.fetchval(_IS_EMPTY):
             print(
                 "The event store has sessions: simulated ones are only added to an empty store.",
                 file=sys.stderr,
             )
             return 1
-        store = EventStore(_PoolOfOne(connection), settings.master_key, max_cache_bytes=1)
+        store = EventStore(_PoolOfOne(connection), keyring, max_cache_bytes=1)
         return await _append(SimulatedSessions(store), file)
 
 

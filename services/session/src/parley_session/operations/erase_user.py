@@ -8,7 +8,7 @@ import sys
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.master_keys import UnknownMasterKey
+from parley_core.crypto.master_keys import KeyUnavailable
 from parley_core.crypto.sealing import UnsealError
 from parley_core.http.errors import Unavailable
 from parley_core.runtime.background_tasks import background_tasks
@@ -17,6 +17,7 @@ from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.api_keys import ApiKeys
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.sessions.delete_session import SessionDeletion
+from parley_session.key_management.keyring import opened_keyring
 from parley_session.operations.progress import Progress
 from parley_session.settings import EraseUserSettings
 from parley_session.storage.event_store import EventStore
@@ -70,20 +71,19 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
         application_name="parley-erase-user",
     )
     async with (
+        opened_keyring(settings.master_key) as keyring,
         pool,
         version_publisher(settings.redis_url) as versions,
         background_tasks(versions.run()),
     ):
         [(erasable, legal_holds)] = await pool.fetch(_COUNTS, principal.tenant, principal.user)
-        api_keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, settings.master_key), utc_now)
+        api_keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, keyring), utc_now)
         keys = len(await api_keys.keys_of(principal))
         print(_summary(principal, erasable, legal_holds, keys))
         if (erasable or keys) and not (confirmed or _confirm()):
             print("Nothing was erased.")
             return 1
-        store = EventStore(
-            pool, settings.master_key, max_cache_bytes=1, publish_version=versions.publish
-        )
+        store = EventStore(pool, keyring, max_cache_bytes=1, publish_version=versions.publish)
         if revoked := await api_keys.revoke_all_of(principal, _OPERATOR):
             print(f"Revoked {revoked:,} API keys.")
             # Until then a program could start sessions that the erasure does not see.
@@ -114,7 +114,7 @@ async def _erase(pool: Pool, store: EventStore, principal: Principal, total: int
             )
             has_more, legal_holds = result.has_more, result.held
             progress.add(result.erased)
-    except (Unavailable, UnknownMasterKey, UnsealError) as error:
+    except (Unavailable, KeyUnavailable, UnsealError) as error:
         print(f"Erased {progress.done:,} sessions, then failed: {error}.", file=sys.stderr)
         return 1
     print(f"Erased {progress.done:,} sessions.")

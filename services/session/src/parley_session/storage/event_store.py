@@ -9,23 +9,26 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
 from parley_events.audit import AuditData
 from parley_events.session import Event, ReplyRequested
 from parley_session.domain.session.state import BrokenStream, Session, fold
+from parley_session.key_management.keyring import Keyring
 from parley_session.storage.append.append_condition import AppendCondition, WithinLimits
 from parley_session.storage.append.append_statement import (
     IdempotencyRecord,
-    Statement,
     append_statement,
 )
+from parley_session.storage.append.counted_usage import UsageCounted
+from parley_session.storage.append.statement import Statement
 from parley_session.storage.event_cache import RecentEvents, SessionCache
 from parley_session.storage.event_rows import event_from_row
 from parley_session.storage.session_snapshots import SessionSnapshots
 
+_FIND = "SELECT version, wrapped_key FROM sessions WHERE id = $1"
 # Bounds the memory of a load, and how long it blocks the event loop.
 _EVENTS_PER_READ = 200
 
@@ -54,27 +57,27 @@ class EventStore:
     def __init__(
         self,
         pool: Pool,
-        master_keys: MasterKeys,
+        keyring: Keyring,
         *,
         max_cache_bytes: int,
         on_appended: Callable[[bool], None] = lambda _: None,
         on_audited: Callable[[], None] = lambda: None,
         observe_append: Callable[[float], None] = lambda _: None,
         publish_version: PublishVersion = _publish_nothing,
-        counts_tokens: Callable[[], bool] = lambda: False,
+        usage_counted: Callable[[], UsageCounted] = lambda: "nothing",
     ) -> None:
         """`on_appended` is called after each commit, with whether it opened a turn.
 
         `on_audited` is called after each that has records of the audit trail.
         `publish_version` is awaited before this process returns a new version to anybody.
 
-        `observe_append` is called with the duration of each append, in seconds. `counts_tokens` is
-        whether any limit needs the tokens of replies.
+        `observe_append` is called with the duration of each append, in seconds. `usage_counted` is
+        what limits need of replies.
         """
-        self._pool, self._master_keys = pool, master_keys
+        self._pool, self._keyring = pool, keyring
         self._on_appended, self._observe_append = on_appended, observe_append
         self._on_audited = on_audited
-        self._publish_version, self._counts_tokens = publish_version, counts_tokens
+        self._publish_version, self._usage_counted = publish_version, usage_counted
         self._sessions, self._recent_events = SessionCache(max_cache_bytes), RecentEvents()
         self._snapshots = SessionSnapshots(pool)
 
@@ -83,10 +86,21 @@ class EventStore:
 
         Raises KeyDestroyed if it was erased.
         """
-        row = await self._pool.fetchrow(
-            "SELECT version, wrapped_key FROM sessions WHERE id = $1", session_id
-        )
+        row = await self._pool.fetchrow(_FIND, session_id)
         return await self.load_at(session_id, row["version"], row["wrapped_key"]) if row else None
+
+    async def load_without_key(self, session_id: UUID) -> LoadedSession | None:
+        """Like `load`, with a key that opens nothing, for what neither reads nor seals content.
+
+        It needs no master key.
+        """
+        row = await self._pool.fetchrow(_FIND, session_id)
+        if row is None:
+            return None
+        if row["wrapped_key"] is None:
+            raise KeyDestroyed(f"the key of session {session_id} was destroyed")
+        session = await self._session_at(session_id, row["version"])
+        return LoadedSession(session, DataKey.generate())
 
     async def load_at(
         self, session_id: UUID, version: int, wrapped_key: bytes | None
@@ -94,17 +108,8 @@ class EventStore:
         """Like `load`, for a caller that has read the session's row."""
         if wrapped_key is None:
             self._sessions.remove(session_id)
-        key = self._master_keys.unwrap(wrapped_key, session_id)
-        cached = self._sessions.get(session_id)
-        earlier = session = cached or await self._snapshots.read(session_id, version)
-        while session is None or session.version < version:
-            session = fold(await self._next_events(session_id, session), session)
-        if session is not cached:
-            # Another process committed it, and may have died before it published the version.
-            await self._publish(session)
-        self._sessions.add(session)
-        await self._snapshots.write_if_due(session, earlier)
-        return LoadedSession(session, key)
+        key = await self._keyring.unwrap(wrapped_key, session_id)
+        return LoadedSession(await self._session_at(session_id, version), key)
 
     async def events_at(self, session_id: UUID, sequences: Collection[int]) -> list[Event]:
         """The events with these sequences, in order."""
@@ -136,7 +141,11 @@ class EventStore:
         rows, turns, the idempotency record and the records `audited` are part of the same commit.
         Raises EventTooLarge, or LimitReached, in which case nothing was stored.
         """
-        wrapped_key = None if loaded else self._master_keys.wrap(key, events[0].session_id)
+        wrapped_key = None if loaded else await self._keyring.wrap(key, events[0].session_id)
+        usage_counted = self._usage_counted()
+        newest_turn_id = (
+            loaded.session.newest_turn_id if loaded and usage_counted == "costs" else None
+        )
         build_statement = partial(
             append_statement,
             events,
@@ -145,7 +154,8 @@ class EventStore:
             idempotency_record=idempotency_record,
             message_sequences=_earlier_parent_sequences(loaded, events),
             condition=condition,
-            counts_tokens=self._counts_tokens(),
+            usage_counted=usage_counted,
+            newest_turn_id=newest_turn_id,
             audited=audited,
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
@@ -172,7 +182,7 @@ class EventStore:
     async def append_single_event_stream(self, event: Event, subjects: Sequence[str] = ()) -> bool:
         """Append an event that is a whole stream and has no key; False if its id is taken.
 
-        Its tokens count to `subjects` of its person.
+        What it used counts to `subjects` of its person.
         """
         statement = append_statement(
             [event],
@@ -180,7 +190,7 @@ class EventStore:
             wrapped_key=None,
             idempotency_record=None,
             message_sequences={},
-            counts_tokens=bool(subjects),
+            usage_counted=self._usage_counted(),
             completion_subjects=subjects,
         )
         return await self._execute(statement, opens_turn=False)
@@ -202,7 +212,7 @@ class EventStore:
         )
         if row is None:
             return None
-        key = self._master_keys.unwrap(row["wrapped_key"], row["session_id"])
+        key = await self._keyring.unwrap(row["wrapped_key"], row["session_id"])
         return IdempotencyRecord(
             request, row["fingerprint"], row["session_id"], row["turn_id"], row["answer"]
         ), key
@@ -216,11 +226,10 @@ class EventStore:
             """,
             session_ids,
         )
-        return {
-            row["id"]: row["wrapped_key"]
-            and self._master_keys.unwrap(row["wrapped_key"], row["id"])
-            for row in rows
-        }
+        keys: dict[UUID, DataKey | None] = {row["id"]: None for row in rows}
+        wrapped = [(row["wrapped_key"], row["id"]) for row in rows if row["wrapped_key"]]
+        unwrapped = await self._keyring.unwrap_all(wrapped)
+        return keys | {each: key for (_, each), key in zip(wrapped, unwrapped, strict=True)}
 
     async def _execute(
         self,
@@ -244,6 +253,18 @@ class EventStore:
     async def _publish(self, session: Session) -> None:
         gone = session.deleted or session.erased
         await self._publish_version(session.id, session.version, gone=gone)
+
+    async def _session_at(self, session_id: UUID, version: int) -> Session:
+        cached = self._sessions.get(session_id)
+        earlier = session = cached or await self._snapshots.read(session_id, version)
+        while session is None or session.version < version:
+            session = fold(await self._next_events(session_id, session), session)
+        if session is not cached:
+            # Another process committed it, and may have died before it published the version.
+            await self._publish(session)
+        self._sessions.add(session)
+        await self._snapshots.write_if_due(session, earlier)
+        return session
 
     async def _next_events(self, session_id: UUID, session: Session | None) -> list[Event]:
         rows = await self._pool.fetch(

@@ -1,11 +1,13 @@
-"""Counts of turns and tokens in Postgres: what counts towards the limits of a person (ADR 49)."""
+"""Counts of turns, tokens and costs in Postgres: what counts towards limits (ADR 49, 55)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
 
 from parley_core.auth.principal import Principal
-from parley_core.limits.rules import Limit, LimitName, subject_of
+from parley_core.limits.rules import BUDGETS, Limit, LimitName, subject_of
 from parley_core.storage.postgres_pool import Pool
 
 # In the order of the parameters of count_turn.
@@ -15,6 +17,13 @@ _COUNTED: Sequence[LimitName] = (
     "tokens_per_minute",
     "tokens_per_day",
 )
+# In the order of the parameters of count_priced_turn that follow.
+_BUDGETS: Sequence[LimitName] = ("cost_per_day", "cost_per_month")
+MICROS = 1_000_000
+"""Costs are stored in millionths of a micro-unit, in which they are exact."""
+# Longer than a completion may run unless its total_seconds are raised. Its cost is counted later,
+# too; only its reservation ends.
+COMPLETION_LEASE = timedelta(minutes=15)
 # Keeps the statement short; called once a minute, it deletes over ten million a day.
 _DELETE_BATCH = 10_000
 # Only those that no window needs any more, by the database's clock.
@@ -24,7 +33,26 @@ DELETE FROM turn_counts WHERE (tenant, subject) IN (
     WHERE day < now() - interval '2 days' AND minute < now() - interval '2 days' LIMIT $1
 )
 """
+# A month and what a backup or a slow process may need.
+_DELETE_OLD_COSTS = """
+DELETE FROM daily_costs WHERE (tenant, subject, day) IN (
+    SELECT tenant, subject, day FROM daily_costs
+    WHERE day < (now() AT TIME ZONE 'UTC')::date - 62 LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+"""
+# A turn that ended while no rule had a budget left its own.
+_DELETE_RESERVATIONS = """
+DELETE FROM cost_reservations WHERE (id, subject) IN (
+    SELECT id, subject FROM cost_reservations WHERE expires_at < now() OR EXISTS (
+        SELECT FROM turns WHERE turns.id = cost_reservations.id AND ended_sequence IS NOT NULL
+    ) LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+"""
+_RELEASE = """
+DELETE FROM cost_reservations WHERE tenant = $1 AND id = $2 AND expires_at < 'infinity'
+"""
 _COUNT = "SELECT count_turn($1, NULL, $2, $3, $4, $5, $6)"
+_COUNT_PRICED = "SELECT count_priced_turn($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 _READ = """
 SELECT subject,
     CASE WHEN minute >= this_minute THEN minute_turns ELSE 0 END AS turns_per_minute,
@@ -38,14 +66,40 @@ FROM (
     SELECT date_trunc('minute', now()) AS this_minute, date_trunc('day', now(), 'UTC') AS this_day
 ) AS windows LEFT JOIN turn_counts ON tenant = $1 AND subject = ANY ($2)
 """
+_READ_COSTS = """
+SELECT subject,
+    (
+        SELECT coalesce(sum(cost), 0) FROM daily_costs
+        WHERE tenant = $1 AND daily_costs.subject = subjects.subject AND day = today
+    ) AS cost_per_day,
+    (
+        SELECT coalesce(sum(cost), 0) FROM daily_costs
+        WHERE tenant = $1 AND daily_costs.subject = subjects.subject
+            AND day >= date_trunc('month', today)
+    ) AS cost_per_month,
+    (
+        SELECT coalesce(sum(cost), 0) FROM cost_reservations
+        WHERE tenant = $1 AND cost_reservations.subject = subjects.subject AND expires_at > now()
+    ) AS reserved
+FROM unnest($2::text[]) AS subjects (subject), (
+    SELECT (now() AT TIME ZONE 'UTC')::date AS today
+) AS windows
+"""
 
 
 class LimitReached(Exception):
-    """A limit does not admit the turn; `seconds` until it may."""
+    """A limit does not admit the turn; `seconds` until it may.
 
-    def __init__(self, limit: Limit, seconds: float) -> None:
+    For a budget with what is `spent` and `reserved` of it, and the `cost` of the turn, in
+    micro-units.
+    """
+
+    def __init__(
+        self, limit: Limit, seconds: float, *, spent: int = 0, reserved: int = 0, cost: int = 0
+    ) -> None:
         super().__init__(limit.name)
         self.limit, self.seconds = limit, seconds
+        self.spent, self.reserved, self.cost = spent, reserved, cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +107,17 @@ class CountedTurn:
     """A turn to be counted, and the limits that it must be within.
 
     It counts to all that its person does, to the API key and the model that a limit names, and to
-    the tenant if a limit does.
+    the tenant if a limit does. `cost` is what it may cost, if one of the limits is a budget.
     """
 
     tenant: str
     user: str
     limits: Sequence[Limit]
+    cost: int | None = None
+
+    @property
+    def has_budget(self) -> bool:
+        return any(limit.name in BUDGETS for limit in self.limits)
 
     @property
     def subjects(self) -> Sequence[str]:
@@ -71,42 +130,70 @@ class CountedTurn:
     @property
     def arguments(self) -> Sequence[object]:
         """Those of count_turn that follow the turn's id."""
-        subjects = self.subjects
-        values = {(each.name, each.subject(self.user)): each.value for each in self.limits}
-        columns = [[values.get((name, subject)) for subject in subjects] for name in _COUNTED]
-        return [subjects, *columns]
+        return [self.subjects, *(self._values(name) for name in _COUNTED)]
+
+    def priced_arguments(self, id: UUID, lease: timedelta | None) -> Sequence[object]:
+        """Those of count_priced_turn that follow the turn's id; None: until the turn ends."""
+        budgets = [self._values(name, MICROS) for name in _BUDGETS]
+        return [*self.arguments, *budgets, id, self.cost, lease]
+
+    def _values(self, name: LimitName, factor: int = 1) -> Sequence[int | None]:
+        """Of the limit with this name, by subject."""
+        values = {
+            each.subject(self.user): each.value * factor
+            for each in self.limits
+            if each.name == name
+        }
+        return [values.get(subject) for subject in self.subjects]
 
     def check(self, refusal: str | None) -> None:
         """Raises LimitReached for a result of count_turn that names a limit."""
         if refusal is None:
             return
-        place, name, seconds = refusal.split()
+        place, name, seconds, *amounts = refusal.split()
         subject = self.subjects[int(place) - 1]
         [limit] = [
             each for each in self.limits if each.name == name and each.subject(self.user) == subject
         ]
-        raise LimitReached(limit, float(seconds))
+        if name not in BUDGETS:
+            raise LimitReached(limit, float(seconds))
+        spent, reserved = (_micros(int(amount)) for amount in amounts)
+        cost = _micros(self.cost or 0)
+        raise LimitReached(limit, float(seconds), spent=spent, reserved=reserved, cost=cost)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """`used` by subject and limit; the starts of this minute and, in UTC, of this day."""
+    """`used` by subject and limit; the starts of this minute and, in UTC, of this day.
+
+    Costs, and what is `reserved` by subject, are in micro-units, rounded up.
+    """
 
     used: Mapping[tuple[str, LimitName], int]
     now: datetime
     minute: datetime
     day: datetime
+    reserved: Mapping[str, int] = field(default_factory=dict)
 
 
 class TurnCounts:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def count_completion(self, counted: CountedTurn) -> None:
+    async def count_completion(self, id: UUID, counted: CountedTurn) -> None:
         """Count a completion without a session as a turn. Raises LimitReached."""
-        counted.check(await self._pool.fetchval(_COUNT, counted.tenant, *counted.arguments))
+        if counted.cost is None:
+            refusal = await self._pool.fetchval(_COUNT, counted.tenant, *counted.arguments)
+        else:
+            arguments = counted.priced_arguments(id, COMPLETION_LEASE)
+            refusal = await self._pool.fetchval(_COUNT_PRICED, counted.tenant, *arguments)
+        counted.check(refusal)
 
-    async def read(self, principal: Principal, limits: Iterable[Limit]) -> Windows:
+    async def release(self, principal: Principal, id: UUID) -> None:
+        """End the reservation of a completion that did not run."""
+        await self._pool.execute(_RELEASE, principal.tenant, id)
+
+    async def read(self, principal: Principal, limits: Sequence[Limit]) -> Windows:
         subjects = sorted({limit.subject(principal.user) for limit in limits})
         rows = await self._pool.fetch(_READ, principal.tenant, subjects)
         used = {
@@ -115,8 +202,23 @@ class TurnCounts:
             if row["subject"] is not None
             for name in _COUNTED
         }
-        return Windows(used, rows[0]["now"], rows[0]["this_minute"], rows[0]["this_day"])
+        reserved = {}
+        if any(limit.name in BUDGETS for limit in limits):
+            for row in await self._pool.fetch(_READ_COSTS, principal.tenant, subjects):
+                used |= {(row["subject"], name): _micros(row[name]) for name in _BUDGETS}
+                reserved[row["subject"]] = _micros(row["reserved"])
+        now, minute, day = rows[0]["now"], rows[0]["this_minute"], rows[0]["this_day"]
+        return Windows(used, now, minute, day, reserved)
 
     async def delete_old(self) -> None:
-        """Delete the rows of people who did nothing for two days, a bounded number per call."""
+        """Delete the rows of people who did nothing for two days, a bounded number per call.
+
+        Costs are kept for two months.
+        """
         await self._pool.execute(_DELETE_OLD, _DELETE_BATCH)
+        await self._pool.execute(_DELETE_OLD_COSTS, _DELETE_BATCH)
+        await self._pool.execute(_DELETE_RESERVATIONS, _DELETE_BATCH)
+
+
+def _micros(cost: Decimal | int) -> int:
+    return -(-int(cost) // MICROS)

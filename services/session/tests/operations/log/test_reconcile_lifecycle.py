@@ -12,10 +12,10 @@ from session_support.client import ADA, EVE
 from session_support.commands import complete_reply, start_session, submit_message
 from session_support.components import Components, components_on, deletion_on
 from session_support.conversation import MOMENT
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
 from parley_core.auth.caller import Caller
-from parley_core.crypto.master_keys import KeyDestroyed, MasterKeys
+from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.log import LogEntry
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import encode
@@ -160,7 +160,7 @@ async def test_an_erased_session_unknown_to_the_store_becomes_a_tombstone(
 async def test_the_search_key_is_destroyed_with_the_last_session(
     components: Components, pool: Pool, take_back: TakeBack
 ) -> None:
-    keys = SearchKeys(pool, MasterKeys.parse(MASTER_KEY))
+    keys = SearchKeys(pool, keyring_of(MASTER_KEY))
     first, last = [await append_turns(components, 1) for _ in range(2)]
     await start(components.store, Caller(EVE, "req-1"))
     [of_ada, of_eve] = await keys.get_or_create([ADA, EVE])

@@ -11,7 +11,8 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from parley_core.auth.principal import Principal
-from parley_testing.peers import SECRET, signed
+from parley_core.auth.service_keys import SigningKey
+from parley_testing.peers import signed
 
 ADA = Principal("default", "ada")
 EVE = Principal("default", "eve")
@@ -43,10 +44,10 @@ def token(
     *,
     issuer: str = "gateway",
     audience: str = "session",
-    secret: str = SECRET,
+    key: SigningKey | None = None,
     now: datetime | None = None,
 ) -> str:
-    return signed(who, issuer=issuer, audience=audience, secret=secret, now=now)
+    return signed(who, issuer=issuer, audience=audience, key=key, now=now)
 
 
 @dataclass

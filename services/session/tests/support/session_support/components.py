@@ -5,7 +5,6 @@ from uuid import UUID
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
@@ -24,7 +23,7 @@ from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_store import TurnStore
 from parley_testing.eventually import eventually
 from session_support.client import ADA
-from session_support.service import MASTER_KEY
+from session_support.service import MASTER_KEY, keyring_of
 
 LEASE = 10
 
@@ -60,7 +59,7 @@ class Components:
 def components_on(
     pool: Pool, turns: TurnStore | None = None, buffers: TurnBuffers | None = None
 ) -> Components:
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
+    store = EventStore(pool, keyring_of(MASTER_KEY), max_cache_bytes=1_000_000)
     turns, executor = turns or TurnStore(pool), CommandExecutor(store, max_attempts=8)
     assistants = AssistantCatalogue(AssistantRepository(pool), "demo")
     sessions = SessionQueries(store, turns, executor, max_messages=1_000)
@@ -93,7 +92,7 @@ async def until_blocked(pool: Pool, statements: int = 1) -> None:
 def deletion_on(pool: Pool) -> SessionDeletion:
     """A `SessionDeletion` without an undelete window."""
     executor = CommandExecutor(
-        EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000), max_attempts=8
+        EventStore(pool, keyring_of(MASTER_KEY), max_cache_bytes=1_000_000), max_attempts=8
     )
     return SessionDeletion(
         executor, SessionIndex(pool), undelete_days=lambda _, __: 0, clock=utc_now

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parley_cli.engines import free_port
-from parley_testing.peers import SECRET
+from parley_testing.peers import SERVICE_KEYS
 from parley_testing.processes import started, until_ready
 from parley_testing.serving import client_session
 from session_support.client import Client
@@ -19,7 +19,7 @@ def variables(database: str, **settings: Any) -> dict[str, str]:
     given = {
         "session_database_url": database,
         "kafka_bootstrap_servers": NO_KAFKA,
-        "internal_secret": SECRET,
+        "service_keys": SERVICE_KEYS,
         "master_key": MASTER_KEY,
         "session_default_model": "demo",
     }

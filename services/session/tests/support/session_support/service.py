@@ -8,18 +8,25 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.runtime.settings import setting_fields
 from parley_session import app, wiring
 from parley_session.app import create_app
+from parley_session.key_management.keyring import Keyring
 from parley_session.relay.relay import RelayLimits
 from parley_session.settings import SessionSettings
-from parley_testing.peers import SECRET
+from parley_testing.peers import SERVICE_KEYS
 from parley_testing.serving import client_session, serving
 from session_support.client import Client
 
 MASTER_KEY = "k1:" + base64.b64encode(b"m" * 32).decode()
 # Nothing listens there: most tests need no log.
 NO_KAFKA = "127.0.0.1:1"
+
+
+def keyring_of(setting: str = MASTER_KEY) -> Keyring:
+    """A keyring of local master keys."""
+    return Keyring(MasterKeys.parse(setting))
 
 
 @dataclass
@@ -49,7 +56,7 @@ def session_settings(**given: Any) -> SessionSettings:
     """Settings by the names of their variables, in lower case and without `PARLEY_`."""
     values = {
         "kafka_bootstrap_servers": NO_KAFKA,
-        "internal_secret": SECRET,
+        "service_keys": SERVICE_KEYS,
         "master_key": MASTER_KEY,
         "session_default_model": "demo",
     } | given

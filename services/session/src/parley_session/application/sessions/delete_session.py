@@ -1,4 +1,7 @@
-"""Deletes, restores and erases sessions; erasing a session destroys its key."""
+"""Deletes, restores and erases sessions; erasing a session destroys its key.
+
+None of it needs the key: an erasure must not wait for a key service.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -49,7 +52,7 @@ class SessionDeletion:
             return DeleteSession(self._clock() + timedelta(days=days) if days else None)
 
         try:
-            result = await self._executor.execute(session_id, command_for, caller)
+            result = await self._executor.execute(session_id, command_for, caller, without_key=True)
         except SessionNotFound:
             version = await self._index.erased_version(session_id, caller.principal)
             if version is None:
@@ -62,7 +65,9 @@ class SessionDeletion:
 
     async def restore(self, session_id: UUID, caller: Caller) -> None:
         """Raises SessionNotFound, NotDeleted."""
-        await self._executor.execute(session_id, lambda _: RestoreSession(), caller)
+        await self._executor.execute(
+            session_id, lambda _: RestoreSession(), caller, without_key=True
+        )
 
     async def erase(
         self,
@@ -80,7 +85,7 @@ class SessionDeletion:
         command = EraseSession(reason, unchanged_since)
         try:
             result = await self._executor.execute(
-                session_id, lambda _: command, caller, as_system=as_system
+                session_id, lambda _: command, caller, as_system=as_system, without_key=True
             )
         except SessionNotFound:
             return False

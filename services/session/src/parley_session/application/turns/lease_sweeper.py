@@ -13,6 +13,7 @@ from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_core.tracing.spans import continued_trace
 from parley_core.tracing.trace_context import parse_trace_context
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_store import AbandonedTurn, TurnStore
@@ -92,6 +93,9 @@ class LeaseSweeper:
                     await self._end(turn)
             except DATABASE_UNAVAILABLE:
                 raise
+            except KeyServiceUnavailable:
+                # Its client logs the outage; the next sweep tries again.
+                continue
             except Exception as error:
                 # A session that cannot be decoded must not block the others.
                 log_unexpected_error(log, f"turn {turn.turn_id} could not be ended", error)

@@ -1,12 +1,11 @@
 """Partial reply recovery: reads what a lost runner streamed from the turn's Redis buffer."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer import TurnBufferReader
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
@@ -17,11 +16,33 @@ from parley_session.domain.session.commands import FailReply
 log = logging.getLogger(__name__)
 
 _ENTRIES_PER_READ = 2_000
-# The turn buffer only saves the text of interrupted replies: an outage of Redis must not delay
-# the sweeper.
+_DETAILS = "The reply was interrupted. Please retry."
+
+
+# An outage of Redis must not delay the sweeper.
 _REDIS_TIMEOUT_SECONDS = 1
 _REDIS_CIRCUIT_OPEN_SECONDS = 5
-_DETAILS = "The reply was interrupted. Please retry."
+
+
+@asynccontextmanager
+async def partial_reply_recovery(
+    redis_url: str | None, on_result: Callable[[bool], None]
+) -> AsyncIterator["PartialReplyRecovery"]:
+    if redis_url is None:
+        log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
+        yield PartialReplyRecovery(None)
+        return
+    redis = RedisWithCircuitBreaker(
+        redis_url,
+        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
+        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
+        max_connections=1,
+        on_result=on_result,
+    )
+    try:
+        yield PartialReplyRecovery(TurnBuffers(redis))
+    finally:
+        await redis.aclose()
 
 
 class PartialReplyRecovery:
@@ -55,24 +76,3 @@ class PartialReplyRecovery:
             price=header.price,
             model=header.model,
         )
-
-
-@asynccontextmanager
-async def partial_reply_recovery(
-    redis_url: str | None, monitor: ProcessMonitor
-) -> AsyncIterator[PartialReplyRecovery]:
-    if redis_url is None:
-        log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
-        yield PartialReplyRecovery(None)
-        return
-    redis = RedisWithCircuitBreaker(
-        redis_url,
-        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
-        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
-        max_connections=1,
-        on_result=monitor.dependencies["redis"].report,
-    )
-    try:
-        yield PartialReplyRecovery(TurnBuffers(redis))
-    finally:
-        await redis.aclose()

@@ -2,51 +2,116 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from uuid import UUID
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
-from parley_contracts.session_api.limit_bodies import LimitStatus
+from parley_contracts.session_api.limit_bodies import AdmitCompletionRequest, LimitStatus
 from parley_core.auth.principal import Principal
-from parley_core.limits.refusals import LimitExceeded, rate_limit_headers
+from parley_core.limits.refusals import BudgetExceeded, LimitExceeded, rate_limit_headers
 from parley_core.limits.rules import (
+    BUDGETS,
     REQUEST_LIMITS,
     TOKEN_LIMITS,
     Limit,
     LimitName,
     LimitRules,
 )
+from parley_events.session import Event, ReplyRequested
+from parley_session.application.turns.turn_costs import TurnCosts
+from parley_session.domain.session.state import Session, fold
 from parley_session.storage.append.append_condition import WithinLimits
+from parley_session.storage.append.counted_usage import UsageCounted
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.turn_counts import CountedTurn, LimitReached, TurnCounts, Windows
 
 
 class TurnLimits:
-    def __init__(self, rules: LimitRules, counts: TurnCounts) -> None:
-        self._rules, self._counts = rules, counts
+    def __init__(self, rules: LimitRules, counts: TurnCounts, costs: TurnCosts) -> None:
+        self._rules, self._counts, self._costs = rules, counts, costs
 
     @property
-    def counts_tokens(self) -> bool:
-        """Whether any rule limits tokens."""
-        return self._rules.limit_any(TOKEN_LIMITS)
+    def usage_counted(self) -> UsageCounted:
+        """What the rules need of a reply."""
+        if self._rules.limit_any(BUDGETS):
+            return "costs"
+        return "tokens" if self._rules.limit_any(TOKEN_LIMITS) else "nothing"
 
-    def condition(self, principal: Principal, turn_id: UUID, model: str) -> WithinLimits | None:
-        """The condition of the append that opens the turn; None for a person without limits."""
-        counted = self._counted(principal, model, without=REQUEST_LIMITS)
-        return WithinLimits(turn_id, counted) if counted else None
+    async def condition(
+        self,
+        principal: Principal,
+        session: Session | None,
+        events: Sequence[Event],
+        requested: ReplyRequested,
+        parameters: Mapping[str, Any],
+    ) -> WithinLimits | None:
+        """The condition of the append of `events` that opens a turn with the `parameters`.
 
-    async def admit_completion(self, principal: Principal, model: str) -> None:
-        """Count a completion without a session as a turn. Raises LimitExceeded.
-
-        Its stream is open at the gateway, which limits those.
+        None for a person without limits. Raises NotFound for a model that has no price, if the
+        person has a budget.
         """
-        if counted := self._counted_completion(principal, model):
-            with refused_as_limit_exceeded():
-                await self._counts.count_completion(counted)
+        counted = self._counted(principal, requested.model, without=REQUEST_LIMITS)
+        if counted is None:
+            return None
+        if counted.has_budget:
+            after = fold(events, session)
+            assert after is not None
+            cost = await self._costs.of_turn(after, requested, parameters)
+            counted = replace(counted, cost=cost)
+        return WithinLimits(requested.turn_id, counted)
+
+    async def admit_completion(
+        self, principal: Principal, request: AdmitCompletionRequest
+    ) -> UUID | None:
+        """Count a completion without a session as a turn.
+
+        Returns the id that it must have, if a budget was reserved for it. Its stream is open at the
+        gateway, which limits those. Raises LimitExceeded or BudgetExceeded, or NotFound for a model
+        that has no price.
+        """
+        counted = self._counted_completion(principal, request.model)
+        if counted is None:
+            return None
+        if counted.has_budget:
+            counted = replace(counted, cost=self._costs.of_completion(request))
+        id = uuid4()
+        with self.refused():
+            await self._counts.count_completion(id, counted)
+        return id if counted.has_budget else None
+
+    async def release_completion(self, principal: Principal, id: UUID) -> None:
+        """End the reservation of a completion that did not run."""
+        await self._counts.release(principal, id)
 
     def completion_subjects(self, principal: Principal, model: str) -> Sequence[str]:
-        """The subjects to which the tokens of a completion count."""
-        counted = self._counted_completion(principal, model) if self.counts_tokens else None
+        """The subjects to which the tokens and the cost of a completion count."""
+        if self.usage_counted == "nothing":
+            return ()
+        counted = self._counted_completion(principal, model)
         return counted.subjects if counted else ()
+
+    @contextmanager
+    def refused(self) -> Iterator[None]:
+        """Turns LimitReached into the response to the request."""
+        try:
+            yield
+        except LimitReached as reached:
+            if reached.limit.name not in BUDGETS:
+                raise LimitExceeded(reached.limit, reached.seconds) from None
+            now = datetime.now(UTC)
+            # At midnight, by the clock of the database, which may differ from this one.
+            renews_at = now + timedelta(seconds=reached.seconds, hours=12)
+            renews_at = renews_at.replace(hour=0, minute=0, second=0, microsecond=0)
+            raise BudgetExceeded(
+                reached.limit,
+                self._costs.currency,
+                spent=reached.spent,
+                reserved=reached.reserved,
+                cost=reached.cost,
+                renews_at=renews_at,
+                now=now,
+            ) from None
 
     async def token_headers(self, principal: Principal, model: str) -> Mapping[str, str]:
         """The headers of the limit of tokens of which the least is left, if there is one."""
@@ -58,7 +123,7 @@ class TurnLimits:
         except DATABASE_UNAVAILABLE:
             # What the headers belong to is committed: its response must not fail for them.
             return {}
-        standing = [_status(limit, limit.subject(principal.user), windows) for limit in limits]
+        standing = [self._status(limit, principal, windows) for limit in limits]
         least = min(standing, key=lambda status: status.value - status.used)
         assert least.resets_at is not None
         reset_seconds = (least.resets_at - windows.now).total_seconds()
@@ -74,7 +139,7 @@ class TurnLimits:
         if not limits:
             return []
         windows = await self._counts.read(principal, limits)
-        return [_status(limit, limit.subject(principal.user), windows) for limit in limits]
+        return [self._status(limit, principal, windows) for limit in limits]
 
     def _counted_completion(self, principal: Principal, model: str) -> CountedTurn | None:
         return self._counted(principal, model, without=REQUEST_LIMITS | {"open_turns"})
@@ -85,31 +150,28 @@ class TurnLimits:
         limits = [each for each in self._rules.of(principal, model) if each.name not in without]
         return CountedTurn(principal.tenant, principal.user, limits) if limits else None
 
-
-@contextmanager
-def refused_as_limit_exceeded() -> Iterator[None]:
-    """Turns LimitReached into the response to the request."""
-    try:
-        yield
-    except LimitReached as reached:
-        raise LimitExceeded(reached.limit, reached.seconds) from None
-
-
-def _status(limit: Limit, subject: str, windows: Windows) -> LimitStatus:
-    return LimitStatus(
-        name=limit.name,
-        value=limit.value,
-        used=windows.used.get((subject, limit.name), 0),
-        per=limit.per,
-        api_key=limit.api_key,
-        model=limit.model,
-        resets_at=_resets_at(limit.name, windows),
-    )
+    def _status(self, limit: Limit, principal: Principal, windows: Windows) -> LimitStatus:
+        subject, is_budget = limit.subject(principal.user), limit.name in BUDGETS
+        return LimitStatus(
+            name=limit.name,
+            value=limit.value,
+            used=windows.used.get((subject, limit.name), 0),
+            per=limit.per,
+            api_key=limit.api_key,
+            model=limit.model,
+            resets_at=_resets_at(limit.name, windows),
+            reserved=windows.reserved.get(subject, 0) if is_budget else 0,
+            currency=self._costs.currency if is_budget else None,
+        )
 
 
 def _resets_at(name: LimitName, windows: Windows) -> datetime | None:
     if name == "open_turns":
         return None
-    if name == "tokens_per_day":
+    if name in ("tokens_per_day", "cost_per_day"):
         return windows.day + timedelta(days=1)
+    if name == "cost_per_month":
+        # Of its first day, 31 later is in the next month.
+        next_month = windows.day.replace(day=1) + timedelta(days=31)
+        return next_month.replace(day=1)
     return windows.minute + timedelta(minutes=1)

@@ -1,5 +1,6 @@
 """`restore`: restores a backup into an empty event store, in one transaction."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import BinaryIO
 
@@ -56,7 +57,7 @@ async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> in
 
     Raises BackupError if the store is not empty, or has another schema.
     """
-    if code := verify_backup(archive, settings.master_key):
+    if code := await asyncio.to_thread(verify_backup, archive, settings.master_key):
         return code
     manifest = archive.manifest()
     lock_timeout = f"{settings.database.timeout_seconds}s"

@@ -9,6 +9,7 @@ from parley_session.storage.database import Connection
 Folder = Literal["store", "keys"]
 
 EXCLUDED_TABLES = {
+    "cost_reservations": "what running replies may cost",
     "runners": "the heartbeats of running processes",
     "schema_migrations": "part of the manifest",
     "sweeper": "the last tick of the sweeper",

@@ -2,18 +2,19 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.master_keys import MasterKeys, UnknownMasterKey
-from parley_core.crypto.sealing import UnsealError
+from parley_core.crypto.master_keys import MasterKeys
 from parley_events.api_key import TokensRevoked
 from parley_events.cloudevents import decode_data
 from parley_events.session import Event
 from parley_session.domain.session.state import BrokenStream, Session, evolve
 from parley_session.operations.backup.archive import BackupArchive
 from parley_session.operations.backup.copy_format import Row, RowsByStream
+from parley_session.operations.backup.key_check import KeyCheck
 from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.progress import Progress
 from parley_session.storage.keys.installation_key import WRAPPING_ID
@@ -28,9 +29,9 @@ class _Unreadable(Exception):
 
 
 def verify_backup(archive: BackupArchive, master_keys: MasterKeys | None) -> int:
-    """Print the result; return the exit code, 1 if anything differs. Raises BackupError.
+    """Print the result; return the exit code, 1 if anything differs.
 
-    Memory: one session.
+    Memory: one session. Raises BackupError, InvalidSettings, KeyServiceUnavailable.
     """
     return BackupCheck(archive, master_keys).run()
 
@@ -39,7 +40,7 @@ class BackupCheck:
     """Reads the files with the rows of a stream in step, in the order of the stream ids."""
 
     def __init__(self, archive: BackupArchive, master_keys: MasterKeys | None) -> None:
-        self._archive, self._master_keys = archive, master_keys
+        self._archive, self._key_check = archive, KeyCheck(master_keys) if master_keys else None
         self._manifest = archive.manifest()
         self._differences = DifferenceList()
 
@@ -48,9 +49,10 @@ class BackupCheck:
         # Rows of changed files would only add follow-up errors.
         if not self._differences.count:
             try:
-                self._check_sessions()
-                self._check_search_keys()
-                self._check_installation_key()
+                with self._key_check or nullcontext():
+                    self._check_sessions()
+                    self._check_search_keys()
+                    self._check_installation_key()
                 self._check_streams(
                     "Assistant", "assistants", ("assistant_events", "assistant_outbox")
                 )
@@ -109,8 +111,10 @@ class BackupCheck:
         except _Unreadable as unreadable:
             yield str(unreadable)
             return
-        if problem := self._session_key_problem(session_id, session, keys):
+        if problem := self._session_key_problem(session, keys):
             yield problem
+        elif keys[0] is not None:
+            self._check_key(keys[0], UUID(session_id), f"Session {session_id}")
         version = session.version if session else 0
         if str(version) != row["version"]:
             yield f"is at version {row['version']}, its events end at {version}"
@@ -121,26 +125,22 @@ class BackupCheck:
             yield f"has a row in {name} for a missing event"
 
     def _session_key_problem(
-        self, session_id: str, session: Session | None, keys: Sequence[str | None]
+        self, session: Session | None, keys: Sequence[str | None]
     ) -> str | None:
         if len(keys) != 1:
             return "is not in session_keys"
-        if keys[0] is None:
-            return None
-        if session and session.erased:
+        if session and session.erased and keys[0] is not None:
             return "is erased, but has a key"
-        return self._key_problem(keys[0], UUID(session_id))
+        return None
 
     def _check_search_keys(self) -> None:
         for number, row in enumerate(self._rows("search_keys"), start=1):
             wrapped_for = wrapping_id(Principal(row["tenant"] or "", row["owner"] or ""))
-            if problem := self._key_problem(row["wrapped_key"], wrapped_for):
-                self._differences.add(f"Row {number} of search_keys {problem}.")
+            self._check_key(row["wrapped_key"], wrapped_for, f"Row {number} of search_keys")
 
     def _check_installation_key(self) -> None:
         for row in self._rows("installation_key"):
-            if problem := self._key_problem(row["wrapped_key"], WRAPPING_ID):
-                self._differences.add(f"The installation key {problem}.")
+            self._check_key(row["wrapped_key"], WRAPPING_ID, "The installation key")
 
     def _streams_of(self, event_type: str, name: str) -> Collection[str | None]:
         """The streams with an event of the type, which have no row of their own."""
@@ -182,18 +182,11 @@ class BackupCheck:
             for orphan in rows.before(before):
                 self._differences.add(f"{kind} {orphan} is in {name}, but not in {table}.")
 
-    def _key_problem(self, wrapped: str | None, wrapped_for: UUID) -> str | None:
-        """Why the key cannot be unwrapped; None if it can, or without master keys to try."""
-        if self._master_keys is None:
-            return None
-        try:
-            secret = bytes.fromhex((wrapped or "").removeprefix("\\x"))
-            self._master_keys.unwrap(secret, wrapped_for)
-        except UnknownMasterKey:
-            return "has a key wrapped by another master key"
-        except (UnsealError, ValueError):
-            return "has a key that cannot be unwrapped"
-        return None
+    def _check_key(self, wrapped: str | None, wrapped_for: UUID, name: str) -> None:
+        if self._key_check is not None:
+            self._key_check.add(
+                wrapped, wrapped_for, lambda problem: self._differences.add(f"{name} {problem}.")
+            )
 
     def _rows(self, name: str) -> Iterator[Row]:
         return self._archive.rows(self._manifest, name)
@@ -210,7 +203,7 @@ class BackupCheck:
         rows = {file.name: file.rows for file in self._manifest.files}
         backup = f"backup of {self._manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
         counts = f"{rows['sessions']:,} sessions, {rows['events']:,} events"
-        if self._master_keys is not None:
+        if self._key_check is not None:
             print(f"The {backup} is complete, and the master key opens its keys: {counts}.")
         else:
             print(

@@ -10,6 +10,8 @@ from typing import TypeAlias
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
+from parley_session.key_management.key_wrapper import KeyServiceUnavailable
+from parley_session.key_management.keyring import opened_keyring
 from parley_session.operations.master_keys.rewrap import Rewrap, RewrapRuns
 from parley_session.operations.progress import Progress
 from parley_session.settings import KeysSettings
@@ -49,6 +51,9 @@ def add_commands(commands: Commands) -> None:
     rewrap = subcommands.add_parser("rewrap", help="wrap all keys with the active master key")
     rewrap.add_argument("--to", required=True, metavar="ID", help="id of the active master key")
     rewrap.add_argument("--dry-run", action="store_true", help="unwrap the keys, change nothing")
+    rewrap.add_argument(
+        "--all", action="store_true", help="also keys that it wraps, such as with an older version"
+    )
     rotate = subcommands.add_parser("rotate", help="do the next step of replacing a master key")
     rotate.add_argument("--yes", action="store_true", help="skip the confirmation prompt")
 
@@ -70,7 +75,11 @@ async def _run(arguments: argparse.Namespace, settings: KeysSettings) -> int:
                 return await _status(connection, settings.master_key)
             case "rewrap":
                 return await _rewrap(
-                    connection, settings.master_key, arguments.to, dry_run=arguments.dry_run
+                    connection,
+                    settings.master_key,
+                    arguments.to,
+                    every_key=arguments.all,
+                    dry_run=arguments.dry_run,
                 )
             case _:
                 return await _rotate(connection, settings.master_key, confirmed=arguments.yes)
@@ -110,7 +119,12 @@ def _state(key_id: str, counts: Mapping[str, int], master_keys: MasterKeys) -> s
 
 
 async def _rewrap(
-    connection: Connection, master_keys: MasterKeys, to: str, *, dry_run: bool
+    connection: Connection,
+    master_keys: MasterKeys,
+    to: str,
+    *,
+    every_key: bool = False,
+    dry_run: bool = False,
 ) -> int:
     """0 if every key is wrapped by the active master key, or would be."""
     if to not in master_keys.ids:
@@ -126,13 +140,18 @@ async def _rewrap(
         return 2
     counts = await count_wrapped_keys(connection)
     label = "Unwrapped" if dry_run else "Rewrapped"
-    progress = Progress(label, sum(counts.values()) - counts.get(to, 0))
-    rewrap = Rewrap(connection, master_keys, on_batch=progress.add)
+    left = 0 if every_key else counts.get(to, 0)
+    progress = Progress(label, sum(counts.values()) - left)
     started = time.monotonic()
     try:
-        result = await (rewrap.try_out() if dry_run else rewrap.run())
+        async with opened_keyring(master_keys) as keyring:
+            rewrap = Rewrap(connection, keyring, every_key=every_key, on_batch=progress.add)
+            result = await (rewrap.try_out() if dry_run else rewrap.run())
     except RewrapRuns as error:
         print(error, file=sys.stderr)
+        return 1
+    except KeyServiceUnavailable as error:
+        print(f"Stopped: {error}. Run the command again to continue.", file=sys.stderr)
         return 1
     done, seconds = result.by_master_key.total(), time.monotonic() - started
     which = f" of {listed(result.by_master_key)}" if done else ""
@@ -187,7 +206,7 @@ async def _rotate(connection: Connection, master_keys: MasterKeys, *, confirmed:
         if not (confirmed or _confirm(active)):
             print("Nothing was changed.")
             return 1
-        if code := await _rewrap(connection, master_keys, active, dry_run=False):
+        if code := await _rewrap(connection, master_keys, active):
             return code
         print(_REMOVE.format(**texts))
     elif others:

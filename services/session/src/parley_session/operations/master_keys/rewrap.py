@@ -10,21 +10,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 
-from parley_core.auth.principal import Principal
-from parley_core.crypto.master_keys import (
-    MasterKeys,
-    UnknownMasterKey,
-    master_key_id_of,
-    wrapped_prefix,
-)
-from parley_core.crypto.sealing import UnsealError
+from parley_core.crypto.master_keys import UnknownMasterKey, master_key_id_of, wrapped_prefix
+from parley_core.crypto.sealing import DataKey
+from parley_session.key_management.keyring import Keyring
 from parley_session.storage.database import Connection
-from parley_session.storage.keys import installation_key
-from parley_session.storage.keys.search_keys import wrapping_id
+from parley_session.storage.keys.wrapped_key_tables import WRAPPED_KEY_TABLES, WrappedKeyTable
 
 BATCH_KEYS = 200
 """Locks so many rows at a time, for a few milliseconds."""
@@ -35,56 +28,15 @@ _MAX_PASSES = 5
 _MAX_LISTED = 10
 _LOCK_ATTEMPTS, _LOCK_INTERVAL_SECONDS = 50, 0.2
 
+# No wrapped key begins with it.
+_NO_PREFIX = b"\0"
+
 # Arbitrary advisory-lock key: two rewraps would lock the same rows in different orders.
 _LOCK_KEY = 0x726577726170
 
 
 class RewrapRuns(Exception):
     """Another process rewraps keys of this store."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A table with wrapped keys, its primary key with types, and the id that a row's is for."""
-
-    name: str
-    columns: Sequence[tuple[str, str]]
-    wrapped_for: Callable[[Sequence[Any]], UUID]
-
-    def read_statement(self, *, first: bool) -> str:
-        """Reads keys that do not begin with $2; unless it is the first, after a row."""
-        names = ", ".join(name for name, _ in self.columns)
-        after = ", ".join(f"${number}" for number in range(3, 3 + len(self.columns)))
-        return f"""
-            SELECT {names}, wrapped_key FROM {self.name}
-            WHERE substring(wrapped_key FROM 1 FOR length($2::bytea)) <> $2::bytea
-                {"" if first else f"AND ({names}) > ({after})"}
-            ORDER BY {names} LIMIT $1
-        """  # noqa: S608 - the names are constants
-
-    @property
-    def update_statement(self) -> str:
-        arrays = [*(kind for _, kind in self.columns), "bytea", "bytea"]
-        unnested = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(arrays, start=1))
-        names = ", ".join(name for name, _ in self.columns)
-        qualified = ", ".join(f"{self.name}.{name}" for name, _ in self.columns)
-        asked = ", ".join(f"rewrapped.{name}" for name, _ in self.columns)
-        return f"""
-            UPDATE {self.name} SET wrapped_key = rewrapped.new_key
-            FROM unnest({unnested}) AS rewrapped ({names}, old_key, new_key)
-            WHERE ({qualified}) = ({asked}) AND {self.name}.wrapped_key = rewrapped.old_key
-        """  # noqa: S608 - the names are constants
-
-
-_TABLES = (
-    _Table("installation_key", [("only_row", "boolean")], lambda _: installation_key.WRAPPING_ID),
-    _Table(
-        "search_keys",
-        [("tenant", "text"), ("owner", "text")],
-        lambda row: wrapping_id(Principal(row[0], row[1])),
-    ),
-    _Table("sessions", [("id", "uuid")], lambda row: row[0]),
-)
 
 
 @dataclass
@@ -104,22 +56,29 @@ class Rewrap:
     def __init__(
         self,
         connection: Connection,
-        master_keys: MasterKeys,
+        keyring: Keyring,
         *,
+        every_key: bool = False,
         on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`on_batch` is called after each batch, with the number of keys that were looked at."""
-        self._connection, self._master_keys = connection, master_keys
-        self._prefix, self._on_batch = wrapped_prefix(master_keys.active), on_batch
+        """`every_key` includes those that the active master key wraps already: a key service wraps
+        them with the newest version of a key that was rotated there.
+
+        `on_batch` is called after each batch, with the number of keys that were looked at.
+        """
+        self._connection, self._keyring, self._on_batch = connection, keyring, on_batch
+        self._prefix = _NO_PREFIX if every_key else wrapped_prefix(keyring.active)
+        self._max_passes = 1 if every_key else _MAX_PASSES
 
     async def run(self) -> Rewrapped:
-        """Rewrap all keys that another master key than the active one wraps.
+        """Rewrap all keys that another master key than the active one wraps, or every key.
 
-        Keys that cannot be unwrapped are left as they are. Raises RewrapRuns, asyncpg's errors.
+        Keys that cannot be unwrapped are left as they are. Raises RewrapRuns,
+        KeyServiceUnavailable, asyncpg's errors.
         """
         await self._lock()
         total: Counter[str] = Counter()
-        for _ in range(_MAX_PASSES):
+        for _ in range(self._max_passes):
             result = await self._pass(store=True)
             total += result.by_master_key
             if not result.by_master_key:
@@ -141,20 +100,20 @@ class Rewrap:
 
     async def _pass(self, *, store: bool) -> Rewrapped:
         result = Rewrapped()
-        for table in _TABLES:
+        for table in WRAPPED_KEY_TABLES:
             async for rows in self._batches(table):
                 started = time.monotonic()
-                replaced = self._replaced(table, rows, result)
+                replaced = await self._replaced(table, rows, result)
                 if store and replaced:
                     await self._store(table, replaced)
                 self._on_batch(len(rows))
                 await asyncio.sleep(_PAUSE_SHARE * (time.monotonic() - started))
         return result
 
-    async def _batches(self, table: _Table) -> AsyncIterator[list[asyncpg.Record]]:
+    async def _batches(self, table: WrappedKeyTable) -> AsyncIterator[list[asyncpg.Record]]:
         after: Sequence[Any] = ()
         while True:
-            statement = table.read_statement(first=not after)
+            statement = _read_statement(table, first=not after)
             rows = await self._connection.fetch(statement, BATCH_KEYS, self._prefix, *after)
             if rows:
                 yield rows
@@ -162,33 +121,56 @@ class Rewrap:
                 return
             after = _primary_key(rows[-1])
 
-    def _replaced(
-        self, table: _Table, rows: Sequence[asyncpg.Record], result: Rewrapped
+    async def _replaced(
+        self, table: WrappedKeyTable, rows: Sequence[asyncpg.Record], result: Rewrapped
     ) -> list[tuple[Any, ...]]:
         """The primary key, the old and the new wrapped key of each row that can be unwrapped."""
-        replaced = []
-        for row in rows:
-            primary_key, wrapped = _primary_key(row), row["wrapped_key"]
-            wrapped_for = table.wrapped_for(primary_key)
-            try:
-                key = self._master_keys.unwrap(wrapped, wrapped_for)
-            except UnknownMasterKey as unknown:
-                result.unknown[unknown.key_id] += 1
-                continue
-            except UnsealError:
+        stored = [(row["wrapped_key"], table.wrapped_for(_primary_key(row))) for row in rows]
+        unwrapped = zip(rows, stored, await self._keyring.try_unwrap_all(stored), strict=True)
+        usable, keys = [], []
+        for row, (wrapped, wrapped_for), key in unwrapped:
+            if isinstance(key, DataKey):
+                result.by_master_key[master_key_id_of(wrapped)] += 1
+                usable.append((*_primary_key(row), wrapped))
+                keys.append((key, wrapped_for))
+            elif isinstance(key, UnknownMasterKey):
+                result.unknown[key.key_id] += 1
+            else:
                 result.damaged += 1
                 if len(result.first_damaged) < _MAX_LISTED:
-                    result.first_damaged.append(f"{table.name} {'/'.join(map(str, primary_key))}")
-                continue
-            result.by_master_key[master_key_id_of(wrapped)] += 1
-            replaced.append((*primary_key, wrapped, self._master_keys.wrap(key, wrapped_for)))
-        return replaced
+                    named = "/".join(map(str, _primary_key(row)))
+                    result.first_damaged.append(f"{table.name} {named}")
+        new_keys = await self._keyring.wrap_all(keys)
+        return [(*row, new_key) for row, new_key in zip(usable, new_keys, strict=True)]
 
-    async def _store(self, table: _Table, replaced: Sequence[tuple[Any, ...]]) -> None:
+    async def _store(self, table: WrappedKeyTable, replaced: Sequence[tuple[Any, ...]]) -> None:
         # A key that an erasure destroyed meanwhile, or another process changed, is not replaced.
         columns = [list(column) for column in zip(*replaced, strict=True)]
-        await self._connection.execute(table.update_statement, *columns)
+        await self._connection.execute(_update_statement(table), *columns)
 
 
 def _primary_key(row: asyncpg.Record) -> tuple[Any, ...]:
     return tuple(row.values())[:-1]
+
+
+def _read_statement(table: WrappedKeyTable, *, first: bool) -> str:
+    """Reads keys that do not begin with $2; unless it is the first, after a row."""
+    after = ", ".join(f"${number}" for number in range(3, 3 + len(table.columns)))
+    return f"""
+        SELECT {table.primary_key}, wrapped_key FROM {table.name}
+        WHERE substring(wrapped_key FROM 1 FOR length($2::bytea)) <> $2::bytea
+            {"" if first else f"AND ({table.primary_key}) > ({after})"}
+        ORDER BY {table.primary_key} LIMIT $1
+    """  # noqa: S608 - the names are constants
+
+
+def _update_statement(table: WrappedKeyTable) -> str:
+    arrays = [*(kind for _, kind in table.columns), "bytea", "bytea"]
+    unnested = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(arrays, start=1))
+    qualified = ", ".join(f"{table.name}.{name}" for name, _ in table.columns)
+    asked = ", ".join(f"rewrapped.{name}" for name, _ in table.columns)
+    return f"""
+        UPDATE {table.name} SET wrapped_key = rewrapped.new_key
+        FROM unnest({unnested}) AS rewrapped ({table.primary_key}, old_key, new_key)
+        WHERE ({qualified}) = ({asked}) AND {table.name}.wrapped_key = rewrapped.old_key
+    """  # noqa: S608 - the names are constants

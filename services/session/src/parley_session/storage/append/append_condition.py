@@ -23,6 +23,10 @@ _WITHIN_LIMITS = """session AS (
 ), counted AS (
     SELECT count_turn($10, $11, $12, $13, $14, $15, $16) AS refusal FROM session
 ), """
+_WITHIN_BUDGETS = _WITHIN_LIMITS.replace(
+    "count_turn($10, $11, $12, $13, $14, $15, $16)",
+    "count_priced_turn($10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+)
 _WITHIN_LIMITS_HOLDS = " AND EXISTS (SELECT FROM counted WHERE refusal IS NULL)"
 _REFUSAL = ", (SELECT refusal FROM counted)"
 # The insert also locks out the first heartbeat of a runner, for which there is no row yet.
@@ -87,8 +91,12 @@ def check_of(condition: AppendCondition | None) -> Check:
         case Abandoned(turn_id, lease_seconds):
             return Check(_ABANDONED, _ABANDONED_HOLDS, [turn_id, lease_seconds])
         case WithinLimits(turn_id, counted):
-            values = [counted.tenant, turn_id, *counted.arguments]
-            return Check(_WITHIN_LIMITS, _WITHIN_LIMITS_HOLDS, values, _REFUSAL)
+            if counted.cost is None:
+                expressions, arguments = _WITHIN_LIMITS, counted.arguments
+            else:
+                expressions, arguments = _WITHIN_BUDGETS, counted.priced_arguments(turn_id, None)
+            values = [counted.tenant, turn_id, *arguments]
+            return Check(expressions, _WITHIN_LIMITS_HOLDS, values, _REFUSAL)
         case None:
             return Check()
         case other:

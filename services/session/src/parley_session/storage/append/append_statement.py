@@ -21,12 +21,17 @@ from parley_events.session import (
     SessionErased,
     SessionStarted,
 )
-from parley_events.values import Usage
 from parley_session.storage.append.append_condition import (
     AppendCondition,
     WithinLimits,
     check_of,
 )
+from parley_session.storage.append.counted_usage import (
+    UsageCounted,
+    add_counted_usage,
+    ended_expression,
+)
+from parley_session.storage.append.statement import Statement
 from parley_session.storage.session_columns import session_column_changes
 
 CANCEL_CHANNEL = "session_cancels"
@@ -72,18 +77,6 @@ _CANCELLED = f""", cancelled AS (
     UPDATE turns SET cancel_requested = true FROM advanced WHERE turns.id = {{}}
     RETURNING pg_notify('{CANCEL_CHANNEL}', coalesce(runner::text, ''))
 )"""
-_ENDED = """, ended AS (
-    UPDATE turns SET ended_sequence = {1}, cancel_requested = cancel_requested OR {2}
-    FROM advanced WHERE turns.id = {0}
-    RETURNING subjects
-)"""
-_TOKENS_COUNTED = """, tokens_counted AS (
-    SELECT count_tokens(tenant, subjects, {}) FROM ended, sessions
-    WHERE sessions.id = $1 AND subjects IS NOT NULL
-)"""
-_COMPLETION_COUNTED = """, tokens_counted AS (
-    SELECT count_tokens($9, {}, {}) FROM advanced
-)"""
 # Last: the end of the chain stays locked until the commit.
 _AUDITED = """, audited AS (
     SELECT append_audit_record(new.data, {}) AS sequence
@@ -91,33 +84,6 @@ _AUDITED = """, audited AS (
 )"""
 # A function in an expression that nothing reads would not be called.
 _AUDITED_READ = ", (SELECT count(sequence) FROM audited)"
-_TOKENS_READ = ", (SELECT count(*) FROM tokens_counted)"
-
-
-class Statement:
-    """SQL text and parameters; the result says whether the session was at the expected version.
-
-    With the condition WithinLimits, its second column is the result of count_turn.
-    """
-
-    def __init__(self, first_expression: str, *values: object) -> None:
-        self._text, self.values = first_expression, [*values]
-        self._more_columns = ""
-        self.event_bytes = 0
-
-    def add(self, expression: str, *values: object) -> None:
-        """Each `{}` in the expression becomes the parameter of the next value."""
-        first = len(self.values) + 1
-        self._text += expression.format(*(f"${first + index}" for index in range(len(values))))
-        self.values += values
-
-    def read(self, column: str) -> None:
-        """Add a column to the result."""
-        self._more_columns += column
-
-    @property
-    def text(self) -> str:
-        return f"{self._text} SELECT EXISTS (SELECT FROM advanced){self._more_columns}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,26 +108,33 @@ def append_statement(
     idempotency_record: IdempotencyRecord | None,
     message_sequences: Mapping[UUID, int],
     condition: AppendCondition | None = None,
-    counts_tokens: bool = False,
+    usage_counted: UsageCounted = "nothing",
     completion_subjects: Sequence[str] = (),
+    newest_turn_id: UUID | None = None,
     audited: Sequence[AuditData] = (),
 ) -> Statement:
     """Append events that follow `version`, and queue them in the outbox.
 
     `wrapped_key` is that of a new session. `message_sequences` holds the earlier messages that
-    the events reply to. With `counts_tokens` those of a reply count towards the limits of its
-    person; those of a completion without a session count to `completion_subjects`. `audited` are
-    records of the audit trail, in the same commit. Raises EventTooLarge.
+    the events reply to. `usage_counted` of a reply counts towards the limits of its person; that of
+    a completion without a session counts to `completion_subjects`, and that of a title or summary
+    as the turn `newest_turn_id` does. `audited` are records of the audit trail, in the same commit.
+    Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
-    statement = _stored(events, values, version, wrapped_key, condition)
+    statement = _stored(events, values, version, wrapped_key, condition, completion_subjects)
     sizes = [len(value) for value in values]
     statement.event_bytes = sum(sizes)
     statement.add(_QUEUED, sizes)
     subjects = condition.counted.subjects if isinstance(condition, WithinLimits) else None
-    _add_turn_change(statement, events, message_sequences, subjects)
-    if counts_tokens:
-        _add_counted_tokens(statement, events[-1], completion_subjects)
+    _add_turn_change(statement, events, message_sequences, subjects, usage_counted)
+    add_counted_usage(
+        statement,
+        events,
+        usage_counted,
+        completion_subjects=completion_subjects,
+        newest_turn_id=newest_turn_id,
+    )
     if idempotency_record is not None:
         record = idempotency_record
         result = (record.turn_id, record.fingerprint, record.answer)
@@ -195,6 +168,7 @@ def _stored(
     version: int,
     wrapped_key: bytes | None,
     condition: AppendCondition | None,
+    completion_subjects: Sequence[str] = (),
 ) -> Statement:
     rows = _rows(events, values)
     started = events[0].data
@@ -202,7 +176,10 @@ def _stored(
     if isinstance(started, SessionStarted | CompletionServed):
         assistant_id = started.assistant_id if isinstance(started, SessionStarted) else None
         owner = (started.tenant, started.owner, assistant_id)
-        statement = _started({"wrapped_key": wrapped_key} | columns, *rows, *owner)
+        new_columns: dict[str, object] = {"wrapped_key": wrapped_key} | columns
+        if completion_subjects:
+            new_columns["completion_subjects"] = completion_subjects
+        statement = _started(new_columns, *rows, *owner)
     else:
         statement = _advanced(columns, condition, *rows, version)
     statement.add(_STORED, [event.traceparent for event in events])
@@ -251,6 +228,7 @@ def _add_turn_change(
     events: Sequence[Event],
     message_sequences: Mapping[UUID, int],
     subjects: Sequence[str] | None = None,
+    usage_counted: UsageCounted = "nothing",
 ) -> None:
     sequences = dict(message_sequences)
     cancelled = any(isinstance(event.data, CancelRequested) for event in events)
@@ -265,20 +243,7 @@ def _add_turn_change(
             case CancelRequested(turn_id=turn_id) if not ended:
                 statement.add(_CANCELLED, turn_id)
             case ReplyEnded(turn_id=turn_id):
-                statement.add(_ENDED, turn_id, event.sequence, cancelled)
+                expression = ended_expression(events, usage_counted)
+                statement.add(expression, turn_id, event.sequence, cancelled)
             case _:
                 pass
-
-
-def _add_counted_tokens(
-    statement: Statement, last: Event, completion_subjects: Sequence[str]
-) -> None:
-    match last.data:
-        case ReplyEnded(usage=Usage() as usage):
-            statement.add(_TOKENS_COUNTED, usage.prompt_tokens + usage.completion_tokens)
-        case CompletionServed(usage=usage) if completion_subjects:
-            tokens = usage.prompt_tokens + usage.completion_tokens
-            statement.add(_COMPLETION_COUNTED, completion_subjects, tokens)
-        case _:
-            return
-    statement.read(_TOKENS_READ)

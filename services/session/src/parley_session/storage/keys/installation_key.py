@@ -2,27 +2,27 @@
 
 from uuid import UUID
 
-from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
+from parley_session.key_management.keyring import Keyring
 
 WRAPPING_ID = UUID("9b7d2a52-4f0e-4a7b-9d7e-0f6c1c5d8a34")
 """The id that the key is wrapped for, as a data key is for its session."""
 
 
 class InstallationKey:
-    def __init__(self, pool: Pool, master_keys: MasterKeys) -> None:
-        self._pool, self._master_keys = pool, master_keys
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
+        self._pool, self._keyring = pool, keyring
         self._key: DataKey | None = None
 
     async def get(self) -> DataKey:
         """Return the key; the first process that needs it makes it.
 
-        Raises UnknownMasterKey or UnsealError when the master key is not the one that wrapped it.
+        Raises what `Keyring.unwrap` does when the master key is not the one that wrapped it.
         """
         if self._key is None:
             wrapped = await self._stored() or await self._create()
-            self._key = self._master_keys.unwrap(wrapped, WRAPPING_ID)
+            self._key = await self._keyring.unwrap(wrapped, WRAPPING_ID)
         return self._key
 
     async def _stored(self) -> bytes | None:
@@ -34,6 +34,6 @@ class InstallationKey:
     async def _create(self) -> bytes | None:
         await self._pool.execute(
             "INSERT INTO installation_key (wrapped_key) VALUES ($1) ON CONFLICT DO NOTHING",
-            self._master_keys.wrap(DataKey.generate(), WRAPPING_ID),
+            await self._keyring.wrap(DataKey.generate(), WRAPPING_ID),
         )
         return await self._stored()

@@ -6,17 +6,17 @@ from uuid import UUID, uuid5
 import msgspec
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
+from parley_session.key_management.keyring import Keyring
 
 # Namespace of the ids that search keys are wrapped for.
 _NAMESPACE = UUID("c1f4f2c0-3f0d-4f5b-8a2e-5d1c7a9f6b21")
 
 
 class SearchKeys:
-    def __init__(self, pool: Pool, master_keys: MasterKeys) -> None:
-        self._pool, self._master_keys = pool, master_keys
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
+        self._pool, self._keyring = pool, keyring
 
     async def get_or_create(self, people: Sequence[Principal]) -> list[DataKey | None]:
         """Keys in the order of `people`; None for a person without sessions."""
@@ -28,11 +28,16 @@ class SearchKeys:
         if missing:
             await self._create(missing)
             found = await self._stored(tenants, owners)
-        return [
-            self._master_keys.unwrap(wrapped, wrapping_id(principal)) if wrapped else None
+        wrapped = {
+            principal: found[principal.tenant, principal.user]
             for principal in people
-            for wrapped in [found.get((principal.tenant, principal.user))]
-        ]
+            if (principal.tenant, principal.user) in found
+        }
+        unwrapped = await self._keyring.unwrap_all(
+            [(each, wrapping_id(principal)) for principal, each in wrapped.items()]
+        )
+        keys = dict(zip(wrapped, unwrapped, strict=True))
+        return [keys.get(principal) for principal in people]
 
     async def _stored(
         self, tenants: Sequence[str], owners: Sequence[str]
@@ -48,6 +53,8 @@ class SearchKeys:
         return {(row["tenant"], row["owner"]): row["wrapped_key"] for row in rows}
 
     async def _create(self, people: Sequence[Principal]) -> None:
+        new_keys = [(DataKey.generate(), wrapping_id(principal)) for principal in people]
+        wrapped = await self._keyring.wrap_all(new_keys)
         await self._pool.execute(
             """
             INSERT INTO search_keys (tenant, owner, wrapped_key)
@@ -63,10 +70,7 @@ class SearchKeys:
             """,
             [principal.tenant for principal in people],
             [principal.user for principal in people],
-            [
-                self._master_keys.wrap(DataKey.generate(), wrapping_id(principal))
-                for principal in people
-            ],
+            wrapped,
         )
 
 

@@ -11,6 +11,7 @@ from parley_core.crypto.master_keys import MasterKeys, master_key_id_of
 from parley_core.crypto.sealing import UnsealError
 from parley_core.runtime.settings import InvalidSettings
 from parley_session.storage.database import Connection
+from parley_session.storage.keys.wrapped_key_tables import WRAPPED_KEY_TABLES
 
 DAMAGED = "?"
 """Stands in a count for the id of a master key where what is stored is not a wrapped key."""
@@ -19,19 +20,19 @@ START_CHECK_SECONDS = 10.0
 """Counting reads every session's row; a start must not wait for that on a very large store."""
 
 # By the header: a format byte, the length of the master key's id, and that id.
-_COUNT = """
+_STORED = " UNION ALL ".join(
+    f"SELECT wrapped_key FROM {table.name} WHERE wrapped_key IS NOT NULL"  # noqa: S608 - constants
+    for table in WRAPPED_KEY_TABLES
+)
+_COUNT = f"""
 SELECT CASE
         WHEN length(wrapped_key) > 2 THEN
             substring(wrapped_key FROM 1 FOR 2 + get_byte(wrapped_key, 1))
         ELSE wrapped_key
     END AS header,
     count(*) AS keys
-FROM (
-    SELECT wrapped_key FROM sessions WHERE wrapped_key IS NOT NULL
-    UNION ALL SELECT wrapped_key FROM search_keys
-    UNION ALL SELECT wrapped_key FROM installation_key
-) AS stored GROUP BY header
-"""
+FROM ({_STORED}) AS stored GROUP BY header
+"""  # noqa: S608 - the names are constants
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 async def count_wrapped_keys(
     connection: Connection, timeout_seconds: float | None = None
 ) -> Mapping[str, int]:
-    """The keys of sessions, of search, and of the installation. Raises TimeoutError."""
+    """The keys of all WRAPPED_KEY_TABLES. Raises TimeoutError."""
     rows = await connection.fetch(_COUNT, timeout=timeout_seconds)
     counts: Counter[str] = Counter()
     for row in rows:

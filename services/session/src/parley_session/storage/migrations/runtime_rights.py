@@ -33,6 +33,8 @@ RUNTIME_RIGHTS: Rights = {
     "audit_records": _EVENTS,
     "audit_outbox": _OUTBOX,
     "turn_counts": "SELECT, INSERT, UPDATE, DELETE",
+    "daily_costs": "SELECT, INSERT, UPDATE, DELETE",
+    "cost_reservations": "SELECT, INSERT, UPDATE, DELETE",
 }
 
 
