@@ -1,9 +1,8 @@
 """Help epilogs of the commands, by name: details and examples below their arguments."""
 
 LOCATIONS = """\
-The log and the databases are those of the stack that runs on the data folder (PARLEY_DATA). To use
-others, set PARLEY_KAFKA (with PARLEY_KAFKA_SECURITY_PROTOCOL and the like),
-PARLEY_SESSION_DATABASE_URL and PARLEY_HISTORY_DATABASE_URL.
+The log and the databases are those of the running stack (PARLEY_DATA). To use others, set PARLEY_KAFKA
+and the like, PARLEY_SESSION_DATABASE_URL and PARLEY_HISTORY_DATABASE_URL.
 """
 
 EPILOGS = {
@@ -287,17 +286,15 @@ examples:
 """,
     "erase-user": """\
 Revokes the user's API keys, and then erases permanently, without an undelete window: archived,
-deleted and temporary sessions as well, and finally the key with which the user's words are indexed
-for search. IDs, times and counts remain; message content becomes unreadable. Sessions under a legal
-hold are not erased; the exit code is then 1. Backups have their own copies of the keys, which
-remain until they are deleted.
+deleted and temporary sessions as well, and finally the user's search key. IDs, times and counts
+remain; message content becomes unreadable. Sessions under a legal hold are not erased; the exit
+code is then 1. Backups have their own copies of the keys, until they are deleted.
 
 The event store is that of the stack that runs on the data folder (PARLEY_DATA), or the one at
 PARLEY_SESSION_DATABASE_URL, with PARLEY_MASTER_KEY. The other services follow through the log while
 the session service runs.
 
 examples:
-  parley erase-user --user ada
   parley erase-user --user ada --tenant acme --yes
 """,
 }

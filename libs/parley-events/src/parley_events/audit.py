@@ -33,6 +33,7 @@ AuditAction = Literal[
     "api_key.revoked",
     "tokens.revoked",
     "limits.changed",
+    "master_keys.rewrapped",
 ]
 """The actions at present; consumers tolerate others."""
 

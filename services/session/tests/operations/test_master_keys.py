@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -122,6 +123,10 @@ async def test_a_rewrap_moves_every_kind_of_key_and_the_old_one_can_be_retired(
     assert await SearchKeys(pool, new).get_or_create([ADA, EVE]) == search
     assert await InstallationKey(pool, new).get() == installation
 
+    recorded = await pool.fetch("SELECT action, data ->> 'objects' AS key FROM audit_records")
+    assert [(row["action"], json.loads(row["key"])) for row in recorded] == [
+        ("master_keys.rewrapped", [{"kind": "master_key", "id": "k2"}])
+    ]
     again = await keys("rewrap --to k2", NEW)
     assert (again.code, again.stdout[:17]) == (0, "Rewrapped 0 keys ")
 

@@ -283,11 +283,8 @@ class ServiceClient:
             if error["code"] == SERVICE_NOT_ALLOWED:
                 _log.error("%s does not let %s make this call", self._callee, self._caller)
                 return self._unreachable()
-            headers = {
-                name: response.headers[name]
-                for name in _FORWARDED_HEADERS
-                if name in response.headers
-            }
+            sent = response.headers
+            headers = {name: sent[name] for name in _FORWARDED_HEADERS if name in sent}
             return ServiceError(response.status, error, headers)
         except (ValueError, KeyError, TypeError):
             return self._unreachable()

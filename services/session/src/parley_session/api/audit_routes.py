@@ -28,9 +28,8 @@ def audit_routes(audit: AuditTrail) -> Sequence[Route]:
         return model_response(await audit.page(principal.tenant, _filter(request.query_params)))
 
     async def record_read(request: Request) -> Response:
-        caller = caller_of(request)
         body = await decode_body(request, RecordReadRequest)
-        await audit.record_read(caller, body.action, body.session_id)
+        await audit.record_read(caller_of(request), body.action, body.session_id)
         return json_response({})
 
     async def record_refusals(request: Request) -> Response:

@@ -3,13 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from parley_core.http.pagination import PageParameters
 from parley_core.storage.postgres_pool import Pool
 from parley_core.tracing.spans import current_traceparent
 from parley_events.audit import AuditData, AuditRecorded
 from parley_events.cloudevents import encode_data
+from parley_session.storage.database import Connection
 
 _APPEND = "SELECT append_audit_record(new.data, $2) FROM unnest($1::text[]) AS new (data)"
 
@@ -28,6 +33,9 @@ WHERE tenant = $2 AND id > $3 AND id < $4{} ORDER BY id {} LIMIT $1
 """
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+AnyConnection: TypeAlias = "Pool | Connection | PoolConnectionProxy[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +57,19 @@ class StoredAuditRecord:
     hash: str
 
 
+async def append_records(connection: AnyConnection, records: Sequence[AuditData]) -> None:
+    """Append them, for the last statement of a transaction."""
+    encoded = [encode_data(record).decode() for record in records]
+    await connection.execute(_APPEND, encoded, current_traceparent())
+
+
 class AuditStore:
     def __init__(self, pool: Pool, on_appended: Callable[[], None] = lambda: None) -> None:
         """`on_appended` is called after each commit of records."""
         self._pool, self._on_appended = pool, on_appended
 
     async def append(self, records: Sequence[AuditData]) -> None:
-        await self._pool.execute(_APPEND, _encoded(records), current_traceparent())
+        await append_records(self._pool, records)
         self._on_appended()
 
     async def append_limits(self, digest: str, record: AuditData) -> None:
@@ -65,7 +79,7 @@ class AuditStore:
             await connection.execute(_LOCK)
             if (await connection.fetchval(_LATEST_LIMITS) or NO_LIMITS) == digest:
                 return
-            await connection.execute(_APPEND, _encoded([record]), None)
+            await append_records(connection, [record])
         self._on_appended()
 
     async def page(
@@ -90,10 +104,6 @@ class AuditStore:
         ]
         in_order = found if wanted.older == wanted.newest_first else found[::-1]
         return in_order, len(rows) > wanted.limit
-
-
-def _encoded(records: Sequence[AuditData]) -> list[str]:
-    return [encode_data(record).decode() for record in records]
 
 
 def _bounds(wanted: AuditFilter) -> tuple[UUID, UUID]:
