@@ -109,6 +109,24 @@ async def test_only_callers_with_a_certificate_of_the_client_authorities_are_adm
         assert await get(port, expired) == b""
 
 
+@pytest.mark.usefixtures("variables")
+async def test_an_authority_of_callers_that_was_removed_is_believed_no_more(
+    files: CertificateFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = CertificateFiles(tmp_path / "other")
+    before, after = files.client("caller"), files.client()
+    after.load_cert_chain(*other.write("caller"))
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_text(files.authority.certificate)
+    monkeypatch.setenv("PARLEY_TLS_CLIENT_CA_FILE", str(authorities))
+    async with serving(FAR_LIMIT) as (process, port):
+        assert (await get(port, before)).startswith(b"HTTP/1.1 200")
+        authorities.write_text(other.authority.certificate)
+        await logged(process, b"settings reloaded")
+        assert (await get(port, after)).startswith(b"HTTP/1.1 200")
+        assert await get(port, before) == b""
+
+
 async def test_a_replaced_certificate_is_used_for_new_connections_and_open_ones_stay(
     files: CertificateFiles, key: "Key"
 ) -> None:
