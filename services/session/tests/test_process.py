@@ -109,6 +109,7 @@ async def test_create_topic_creates_or_checks_the_topics(
         "session_topic_sessions": topic,
         "session_topic_assistants": f"{topic}.assistants",
         "session_topic_api_keys": f"{topic}.api-keys",
+        "session_topic_audit": f"{topic}.audit",
     }
     for _ in range(2):
         ended = await run(
@@ -118,6 +119,7 @@ async def test_create_topic_creates_or_checks_the_topics(
         assert ended.stdout == (
             f"{topic} is ready; partitions: 2\n{topic}.assistants is ready; partitions: 1\n"
             f"{topic}.api-keys is ready; partitions: 1\n"
+            f"{topic}.audit is ready; partitions: 1\n"
         )
 
 
