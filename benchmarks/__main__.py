@@ -25,6 +25,7 @@ NAMES = (
     "search",
     "stack",
     "start",
+    "tls",
     "tracing",
     "turn_cost",
     "web",

@@ -19,6 +19,8 @@ from benchmarks.servers.running_stack import (
     running_stack,
 )
 from benchmarks.table import Row, milliseconds, percentile, print_table, rate_row
+from parley_cli.engines import redis_url
+from parley_cli.stack.secret_store import REDIS_PASSWORD
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
 
@@ -76,13 +78,14 @@ async def _stale_reads(stack: RunningStack) -> list[Row]:
 
 async def _cost(stack: RunningStack) -> list[Row]:
     [redis] = [each["address"] for each in await stack.processes() if each["name"] == "redis"]
-    redis_url, session_id = f"redis://{redis}/0", uuid4()
-    await _publish(redis_url, session_id)
+    password, session_id = (stack.data / "secrets" / REDIS_PASSWORD).read_text(), uuid4()
+    url = redis_url(redis, password)
+    await _publish(url, session_id)
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"x" * PAGE_BYTES)
         file.flush()
         arguments = ("cached_page", file.name, str(session_id))
-        async with running_server(*arguments) as known, running_server(*arguments, redis_url) as up:
+        async with running_server(*arguments) as known, running_server(*arguments, url) as up:
             checked: list[LoadResult] = []
             unchecked: list[LoadResult] = []
             for _ in range(ROUNDS):

@@ -4,26 +4,16 @@ Both stacks run; rounds alternate between them, so that the machine's speed is t
 What tracing costs where it is off is the time of a span that is not recorded, measured alone.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from statistics import median
 
-import aiohttp
-
+from benchmarks.servers.chat_rounds import STREAMS, chat_rounds
 from benchmarks.servers.fake_model import TOKENS
-from benchmarks.servers.running_stack import (
-    RunningStack,
-    data_folder,
-    fake_model,
-    running_server,
-    running_stack,
-)
+from benchmarks.servers.running_stack import fake_model, running_server
 from benchmarks.table import Row, per_second, print_table
 from parley_core.tracing.spans import span, trace_headers
 
-STREAMS, WARM_UP_ROUNDS, ROUNDS = 50, 3, 20
+WARM_UP_ROUNDS, ROUNDS = 3, 20
 SHARE = "0.1"
 TARGET = 0.97
 CALLS = 200_000
@@ -38,7 +28,7 @@ async def run() -> None:
             "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
             "OTEL_TRACES_SAMPLER_ARG": SHARE,
         }
-        async with _chat(model) as plain, _chat(model, **tracing) as traced:
+        async with chat_rounds(model) as plain, chat_rounds(model, **tracing) as traced:
             for _ in range(WARM_UP_ROUNDS):
                 await plain.round()
                 await traced.round()
@@ -74,50 +64,3 @@ def _seconds_of_a_call() -> float:
         with span("part", "client", {"server.address": "127.0.0.1"}):
             trace_headers()
     return (time.perf_counter() - started_at) / CALLS
-
-
-class _Chat:
-    """People who each have a session, and all submit a message at once."""
-
-    def __init__(self, http: aiohttp.ClientSession) -> None:
-        self._http = http
-        self._sessions: list[str] = []
-
-    async def start(self) -> None:
-        for _ in range(STREAMS):
-            async with self._http.post("/v1/sessions", json={}) as response:
-                self._sessions.append((await response.json())["id"])
-
-    async def round(self) -> float:
-        """The tokens per second of one turn in each session."""
-        started_at = time.perf_counter()
-        await asyncio.gather(*map(self._turn, self._sessions))
-        return STREAMS * TOKENS / (time.perf_counter() - started_at)
-
-    async def _turn(self, session: str) -> None:
-        body, tail = {"content": "Go on, please.", "stream": True}, b""
-        async with self._http.post(f"/v1/sessions/{session}/messages", json=body) as response:
-            assert response.status == 200, await response.text()
-            async for data in response.content.iter_any():
-                tail = (tail + data)[-16_384:]
-        assert b'"reply.completed"' in tail
-
-
-@asynccontextmanager
-async def _chat(model: str, **settings: str) -> AsyncIterator[_Chat]:
-    async with (
-        data_folder() as data,
-        running_stack(data, model, **settings) as stack,
-        _client(stack) as http,
-    ):
-        chat = _Chat(http)
-        await chat.start()
-        yield chat
-
-
-def _client(stack: RunningStack) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        stack.url,
-        connector=aiohttp.TCPConnector(limit=0),
-        headers={"authorization": f"Bearer {stack.token}"},
-    )

@@ -7,7 +7,6 @@ uses meanwhile; bytes on disk are those of replies without pauses.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import aiohttp
 import asyncpg
 
 from benchmarks.load.paced_client import PacedClient
+from benchmarks.servers.processor_time import processor_seconds
 from benchmarks.servers.running_stack import RunningStack, data_folder, fake_model, running_stack
 from benchmarks.table import Row, print_table
 from parley_cli.engines import PostgresServer
@@ -36,7 +36,6 @@ SETTINGS = {
     "PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "1",
 }
 TO_CLIENTS = "to clients"
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ class _Meter:
     async def usage(self, received: int) -> Usage:
         """`received` are bytes that the clients got."""
         return Usage(
-            {name: _processor_seconds(pid) for name, pid in self._pids.items()},
+            {name: processor_seconds(pid) for name, pid in self._pids.items()},
             {
                 **await self._database_bytes(),
                 "log (Kafka)": _log_bytes(self._data / "kafka"),
@@ -191,14 +190,6 @@ class _Meter:
             "read model": row["read_model"],
             "write-ahead log (PostgreSQL)": float(row["wal"]),
         }
-
-
-def _processor_seconds(pid: int) -> float:
-    """Of a process and its children, with those that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = sum(map(int, fields[11:15])) / _CLOCK_TICKS
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(_processor_seconds(int(child)) for child in children)
 
 
 def _log_bytes(folder: Path) -> int:

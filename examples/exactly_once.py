@@ -1,6 +1,7 @@
 """Counts completed replies by model, each exactly once, with confluent-kafka and SQLite.
 
-Run: python exactly_once.py BOOTSTRAP_SERVERS DATABASE
+Run: python exactly_once.py BOOTSTRAP_SERVERS DATABASE [PASSWORD]
+The password is that of the user `parley`, which the Kafka of `parley up` asks for.
 """
 
 import sqlite3
@@ -40,14 +41,22 @@ def apply(store: sqlite3.Connection, event: Event) -> None:
         )
 
 
-def follow(servers: str, database: str, topic: str = SESSIONS_TOPIC, max_idle: int = -1) -> None:
+def follow(
+    servers: str,
+    database: str,
+    topic: str = SESSIONS_TOPIC,
+    max_idle: int = -1,
+    password: str | None = None,
+) -> None:
     """Apply records as they arrive, until none has for `max_idle` seconds (-1: for ever)."""
     with closing(sqlite3.connect(database)) as store:
         store.executescript(TABLES)
         stored = dict(store.execute("SELECT partition, next FROM positions").fetchall())
-        consumer = Consumer(
-            {"bootstrap.servers": servers, "group.id": "unused", "enable.auto.commit": False}
-        )
+        settings = {"bootstrap.servers": servers, "group.id": "unused", "enable.auto.commit": False}
+        if password:
+            settings |= {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+            settings |= {"sasl.username": "parley", "sasl.password": password}
+        consumer = Consumer(settings)
         partitions = consumer.list_topics(topic).topics[topic].partitions
         consumer.assign(
             [TopicPartition(topic, p, stored.get(p, OFFSET_BEGINNING)) for p in partitions]
@@ -73,4 +82,4 @@ def follow(servers: str, database: str, topic: str = SESSIONS_TOPIC, max_idle: i
 
 
 if __name__ == "__main__":
-    follow(sys.argv[1], sys.argv[2])
+    follow(sys.argv[1], sys.argv[2], password=next(iter(sys.argv[3:]), None))

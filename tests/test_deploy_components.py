@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from rendered_stack import Resource, Stack, Workload
+from rendered_stack import Resource, Stack, Workload, variables
 
+from parley_gateway.settings import GatewaySettings
+from parley_session.settings import SessionSettings
 from tools.manifests import errors_in, render, render_extra_components
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +86,46 @@ def test_only_migrations_and_rebuilds_connect_as_the_owner_of_a_database(
     ]
     assert {name.replace("_", "-") for name, _ in managed} == (given if managed else set())
     assert all(name.replace("_", "-") == secret for name, secret in managed)
+
+
+def test_with_tls_every_call_is_to_a_name_of_a_certificate_and_shows_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    resources = render_extra_components()
+    certificates = {
+        each["spec"]["secretName"]: each["spec"]
+        for each in resources
+        if each["kind"] == "Certificate"
+    }
+    settings = variables(GatewaySettings) | variables(SessionSettings)
+    called = set()
+    with_tls = ("gateway", "session", "inference", "history-serve")
+    for name in (f"parley-{each}" for each in with_tls):
+        (pod,) = (
+            each["spec"]["template"]["spec"]
+            for each in resources
+            if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+        )
+        (container,) = pod["containers"]
+        environment = {each["name"]: each.get("value", "") for each in container["env"]}
+        tls = {n: value for n, value in environment.items() if n.startswith("PARLEY_TLS_")}
+        # Everybody calls the gateway; the others are called by processes with certificates.
+        assert len(tls) == (3 if name == "parley-gateway" else 4)
+        assert tls.keys() <= settings
+        (volume,) = (each["secret"] for each in pod["volumes"] if each["name"] == "tls")
+        (mount,) = (each for each in container["volumeMounts"] if each["name"] == "tls")
+        files = {f"{mount['mountPath']}/{file}" for file in ("tls.crt", "tls.key", "ca.crt")}
+        assert set(tls.values()) == files
+        certificate = certificates[volume["secretName"]]
+        assert {"server auth", "client auth"} <= set(certificate["usages"])
+        assert certificate["dnsNames"] == [name]
+        urls = {v for n, v in environment.items() if re.fullmatch(r"PARLEY_[A-Z]+_URL", n)}
+        assert all(url.startswith("https://") for url in urls)
+        called |= {urlsplit(url).hostname for url in urls}
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe]["httpGet"]["port"] == "management"
+    assert called == {"parley-session", "parley-inference", "parley-history-serve"}
 
 
 def _named(stack: Stack, resource: Resource) -> Workload:

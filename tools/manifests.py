@@ -27,6 +27,7 @@ KUBERNETES_VERSIONS = ("1.34", "1.35", "1.36", "1.37")
 # The components that no overlay includes, validated with base, and restricted for their pods.
 EXTRA_COMPONENTS = (
     *("backup", "gateway-api-gke", "ingress-alb", "secrets-files", "tracing"),
+    *("tls", "gateway-api-tls"),
     "restricted",
 )
 KUBECTL = Path(".parley/tools/kubectl-1.36")

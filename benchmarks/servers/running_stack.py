@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 import tempfile
 import time
@@ -29,6 +30,14 @@ class RunningStack:
     token: str
     startup_seconds: float
 
+    @property
+    def trust(self) -> ssl.SSLContext | bool:
+        """For a client of the gateway."""
+        authority_file = self.data / "tls" / "authority.pem"
+        if self.url.startswith("https:"):
+            return ssl.create_default_context(cafile=str(authority_file))
+        return True
+
     async def processes(self) -> list[dict[str, Any]]:
         """The rows of `parley status --json`."""
         output = await _output("status", "--json", environment=_environment(self.data, 0, ""))
@@ -51,7 +60,9 @@ async def running_stack(
         assert stack.stdout is not None
         draining = asyncio.create_task(stack.stdout.read())
         token = await _output("token", "--user", "benchmark", environment=environment)
-        yield RunningStack(f"http://127.0.0.1:{port}", data, token.strip(), startup_seconds)
+        scheme = "https" if "--tls" in arguments else "http"
+        url = f"{scheme}://127.0.0.1:{port}"
+        yield RunningStack(url, data, token.strip(), startup_seconds)
     finally:
         if stack.returncode is None:
             stack.send_signal(signal.SIGTERM)

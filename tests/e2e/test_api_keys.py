@@ -104,7 +104,7 @@ async def test_keys_are_events_of_a_topic_of_their_own_and_their_secrets_are_now
     secret = created["key"].split("_", 2)[2].encode()
 
     async def types() -> list[str]:
-        records = await read_records(stack.address("kafka"), API_KEYS_TOPIC, 1)
+        records = await read_records(stack.kafka, API_KEYS_TOPIC, 1)
         for record in records:
             assert secret not in record.value
             assert b"a private name" not in record.value

@@ -49,7 +49,7 @@ async def test_acts_of_a_tenant_are_listed_to_its_auditor(stack: Stack) -> None:
     assert only == [found[2]]
 
     async def are_published() -> bool:
-        published = await read_records(stack.address("kafka"), AUDIT_TOPIC, 1)
+        published = await read_records(stack.kafka, AUDIT_TOPIC, 1)
         ids = {headers_of(each)["ce_id"] for each in published}
         types = {headers_of(each)["ce_type"] for each in published}
         return {each["id"] for each in found} <= ids and types == {AuditRecorded.TYPE}

@@ -80,8 +80,7 @@ async def assert_nothing_lost(load: ChatLoad, stack: Stack) -> None:
     """Every turn completed, and is in history once and in the log in order."""
     load.assert_all_completed()
     await load.assert_complete_history()
-    broker = stack.address("kafka")
-    reached = last_sequences(await read_records(broker))
+    reached = last_sequences(await read_records(stack.kafka))
     for conversation in load.conversations:
         assert reached[conversation.session_id] == conversation.version
     await stack.wait_until_ready()

@@ -93,9 +93,9 @@ async def _everything(
     for database in ("parley_session", "parley_history"):
         async for location, data in _rows(stack.data, processes["postgres"]["address"], database):
             yield location, data
-    for record in await read_records(processes["kafka"]["address"]):
+    for record in await read_records(stack.kafka):
         yield "the topic", b"\n".join((record.key, record.value, repr(record.headers).encode()))
-    yield "Redis", await _redis(processes["redis"]["address"])
+    yield "Redis", await _redis(stack.redis_url)
     yield "the console", stack.console.read_bytes()
     for path in _files(stack.data):
         # Kafka preallocates its index files, 10 MB of zeros each.
@@ -118,8 +118,8 @@ async def _rows(data: Path, address: str, database: str) -> AsyncIterator[tuple[
         await connection.close()
 
 
-async def _redis(address: str) -> bytes:
-    async with Redis.from_url(f"redis://{address}/0") as redis:
+async def _redis(url: str) -> bytes:
+    async with Redis.from_url(url) as redis:
         read: dict[Any, Callable[[Any], Any]] = {
             b"string": redis.get,
             b"stream": redis.xrange,

@@ -71,7 +71,7 @@ async def test_the_log_of_an_erased_session_can_still_be_replayed(ada: User, sta
     erased = await ada.delete(f"/sessions/{session}")
 
     async def is_published() -> bool:
-        reached = last_sequences(await read_records(stack.address("kafka")))
+        reached = last_sequences(await read_records(stack.kafka))
         return reached.get(session) == int(erased["version"])
 
     await eventually(is_published)

@@ -25,11 +25,9 @@ TURN = [
 async def test_a_plain_kafka_consumer_reads_the_events(ada: User, stack: Stack) -> None:
     session = await ada.start_session()
     turn = await ada.send(session, "Hello")
-    broker = stack.address("kafka")
-
     read = []
     async with AIOKafkaConsumer(
-        "parley.sessions.v1", bootstrap_servers=broker, auto_offset_reset="earliest"
+        "parley.sessions.v1", **stack.kafka, auto_offset_reset="earliest"
     ) as consumer:
         async for record in consumer:
             if record.key.decode() == session:
@@ -49,13 +47,12 @@ async def test_a_plain_kafka_consumer_reads_the_events(ada: User, stack: Stack) 
 async def test_every_record_is_a_cloud_event(ada: User, stack: Stack) -> None:
     session = await ada.start_session(id=str(uuid4()))
     await ada.send(session, "Hello")
-    broker = stack.address("kafka")
 
     async def is_published() -> bool:
-        return last_sequences(await read_records(broker)).get(session, 0) == len(TURN)
+        return last_sequences(await read_records(stack.kafka)).get(session, 0) == len(TURN)
 
     await eventually(is_published)
-    records = [each for each in await read_records(broker) if each.key.decode() == session]
+    records = [each for each in await read_records(stack.kafka) if each.key.decode() == session]
     assert len({record.partition for record in records}) == 1
     for record in records:
         headers = headers_of(record)

@@ -93,7 +93,7 @@ async def test_the_consumer_of_the_event_guide_prints_the_events(
     program = tmp_path / "follow.py"
     program.write_text(code_block("docs/events.md", "python", "AIOKafkaConsumer"))
     consumer = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(program), stack.address("kafka")),
+        *(sys.executable, str(program), stack.address("kafka"), stack.secret("kafka-password")),
         stdout=asyncio.subprocess.PIPE,
     )
     assert consumer.stdout is not None

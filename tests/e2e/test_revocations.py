@@ -31,7 +31,7 @@ async def test_an_administrator_revokes_one_token_and_lists_it(stack: Stack) -> 
     assert (await boss.get("/admin/revocations"))["data"] == [made]
 
     async def is_published() -> bool:
-        records = await read_records(stack.address("kafka"), API_KEYS_TOPIC, 1)
+        records = await read_records(stack.kafka, API_KEYS_TOPIC, 1)
         types = [headers_of(each)["ce_type"] for each in records if token_id.encode() in each.value]
         return types == ["parley.api_key.tokens_revoked.v1"]
 

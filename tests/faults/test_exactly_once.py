@@ -37,7 +37,7 @@ async def test_every_acknowledged_event_is_stored_published_and_projected_once(
 
         await load.assert_complete_history()
         verified = await stack.stdout_of("log", "verify")
-        records = await read_records(stack.address("kafka"))
+        records = await read_records(stack.kafka)
         assert_log_is_complete(load, records)
 
         acknowledged = load.events

@@ -51,7 +51,7 @@ async def test_a_kafka_outage_fails_no_turn_and_loses_no_event(
             await eventually(lambda: outbox_is_empty(stack), within=60)
             drained = time.monotonic() - began
             await load.assert_complete_history()
-            reached = last_sequences(await read_records(kafka.bootstrap))
+            reached = last_sequences(await read_records({"bootstrap_servers": kafka.bootstrap}))
             assert reached == {each.session_id: each.version for each in load.conversations}
         figures = [
             ("turns during the outage", f"{turns} in {OUTAGE_SECONDS} s, none failed or repeated"),

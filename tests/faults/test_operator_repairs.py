@@ -81,7 +81,7 @@ async def test_a_deleted_topic_is_restored_from_the_event_store(stack: Stack) ->
     # Reads may be answered as behind, turns may not.
     assert load.retries == retries
     await load.assert_complete_history()
-    reached = last_sequences(await read_records(stack.address("kafka")))
+    reached = last_sequences(await read_records(stack.kafka))
     acknowledged = {each.session_id: each.version for each in load.conversations}
     assert acknowledged.items() <= reached.items()
     verified = await stack.run_command("log", "verify")
@@ -89,7 +89,7 @@ async def test_a_deleted_topic_is_restored_from_the_event_store(stack: Stack) ->
 
 
 async def delete_topic(stack: Stack) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.address("kafka"))
+    admin = AIOKafkaAdminClient(**stack.kafka)
     await admin.start()
     await admin.delete_topics([TOPIC])
     await admin.close()
@@ -97,6 +97,6 @@ async def delete_topic(stack: Stack) -> None:
 
 async def write_garbage(stack: Stack, session: str) -> str:
     """Write an undecodable record with the session's key; return its `partition:offset`."""
-    async with AIOKafkaProducer(bootstrap_servers=stack.address("kafka")) as producer:
+    async with AIOKafkaProducer(**stack.kafka) as producer:
         written = await producer.send_and_wait(TOPIC, b"not an event", session.encode())
     return f"{written.partition}:{written.offset}"

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, from Debian's package."""
+"""PgBouncer in transaction mode, from Debian's package, with or without TLS."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from parley_cli.engines import free_port
 from parley_cli.engines.health_probes import accepts_connections
+from parley_cli.tls.local_authority import IssuedCertificate
 from parley_testing.eventually import eventually
 from tools.debian_packages import find_program, library_path
 
@@ -28,17 +29,27 @@ default_pool_size = 2
 max_client_conn = 200
 logfile = {folder}/log
 """
+_TLS = """
+client_tls_sslmode = require
+client_tls_cert_file = {folder}/certificate.pem
+client_tls_key_file = {folder}/key.pem
+"""
 
 
 @asynccontextmanager
-async def pgbouncer(database: str) -> AsyncIterator[str]:
-    """Run PgBouncer within the block; yields the URL of `database` through it."""
+async def pgbouncer(
+    database: str, certificate: IssuedCertificate | None = None
+) -> AsyncIterator[str]:
+    """Run PgBouncer within the block; yields the URL of `database` through it.
+
+    With a certificate it accepts only TLS.
+    """
     program = await asyncio.to_thread(find_program, "pgbouncer", _PACKAGES)
     assert program, "PgBouncer is neither on the PATH nor a package of this machine"
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
-            *_command(program, _configuration(Path(folder), urlsplit(database), port)),
+            *_command(program, _configuration(Path(folder), urlsplit(database), port, certificate)),
             env=os.environ | library_path(program),
         )
         try:
@@ -50,10 +61,15 @@ async def pgbouncer(database: str) -> AsyncIterator[str]:
             await process.wait()
 
 
-def _configuration(folder: Path, database: SplitResult, port: int) -> Path:
+def _configuration(
+    folder: Path, database: SplitResult, port: int, certificate: IssuedCertificate | None
+) -> Path:
     configuration = folder / "pgbouncer.ini"
+    if certificate:
+        (folder / "certificate.pem").write_text(certificate.certificate)
+        (folder / "key.pem").write_text(certificate.key)
     configuration.write_text(
-        _CONFIGURATION.format(
+        (_CONFIGURATION + _TLS * bool(certificate)).format(
             host=database.hostname,
             port=database.port,
             user=database.username,

@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_up(commands)
+    _add_trust(commands)
     _add_status(commands)
     _add_token(commands)
     _add_chat(commands)
@@ -67,6 +68,18 @@ def _add_up(commands: Subparsers) -> None:
         help="also run Prometheus with the alerts of this checkout, and Grafana with its "
         "dashboards, where it is installed",
     )
+    up.add_argument(
+        "--tls",
+        action="store_true",
+        help="serve HTTPS, and call between services with certificates, of an authority that is "
+        "created in the data folder (see `parley trust`)",
+    )
+
+
+def _add_trust(commands: Subparsers) -> None:
+    summary = "make this machine trust the certificates of `parley up --tls`"
+    trust = add_command(commands, "trust", summary, "stack.trust:trust")
+    trust.add_argument("--print", action="store_true", help="print the commands, and run none")
 
 
 def _add_status(commands: Subparsers) -> None:

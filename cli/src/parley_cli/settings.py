@@ -22,6 +22,7 @@ from parley_core.runtime.settings import (
     Variable,
     load,
 )
+from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 
 __all__ = [
     "DEFAULT_DATA",
@@ -163,6 +164,7 @@ class OperationsSettings(ExternalEngineSettings):
         default=None,
         description="the master key, id:base64; by default the key in the data folder",
     )
+    tls: TlsGroup = TlsSettings()
     redis_url: RedisUrl | None = Field(
         None, description="the URL of the services' Redis, such as redis://127.0.0.1:6379/0"
     )

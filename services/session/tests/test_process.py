@@ -118,8 +118,7 @@ async def test_create_topic_creates_or_checks_the_topics(
         assert (ended.code, ended.stderr) == (0, "")
         assert ended.stdout == (
             f"{topic} is ready; partitions: 2\n{topic}.assistants is ready; partitions: 1\n"
-            f"{topic}.api-keys is ready; partitions: 1\n"
-            f"{topic}.audit is ready; partitions: 1\n"
+            f"{topic}.api-keys is ready; partitions: 1\n{topic}.audit is ready; partitions: 1\n"
         )
 
 

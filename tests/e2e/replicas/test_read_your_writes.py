@@ -57,7 +57,7 @@ async def test_no_read_after_a_turn_lacks_the_reply_through_any_replica(
 
 
 async def test_no_read_is_stale_while_redis_is_flushed(clients: list[User], stack: Stack) -> None:
-    async with Redis.from_url(f"redis://{stack.address('redis')}/0") as redis:
+    async with Redis.from_url(stack.redis_url) as redis:
 
         async def flush() -> None:
             await redis.flushall()

@@ -59,7 +59,7 @@ async def test_a_reply_is_resumed_exactly_while_redis_is_flushed(
     first, second = clients
     session, whole = await first.start_session(), paced_text(80)
     async with (
-        Redis.from_url(f"redis://{stack.address('redis')}/0") as redis,
+        Redis.from_url(stack.redis_url) as redis,
         first.stream(session, f"[pace 80] {uuid4()}") as turn,
     ):
         started = await turn.started()
@@ -77,7 +77,7 @@ async def test_a_reply_is_resumed_exactly_while_redis_is_flushed(
 
 async def until_buffered(stack: Stack, turn_id: str, position: int) -> None:
     """Wait until the turn's buffer holds the text up to this position."""
-    async with Redis.from_url(f"redis://{stack.address('redis')}/0") as redis:
+    async with Redis.from_url(stack.redis_url) as redis:
 
         async def is_buffered() -> bool:
             newest: Any = await redis.xrevrange(f"parley:turn:{turn_id}", count=1)

@@ -96,7 +96,7 @@ async def test_a_turn_is_one_trace_from_the_client_to_the_read_model_without_a_w
     assert {each.kind for each in spans_named(spans, SEND)} == {"producer"}
     assert {each.kind for each in spans_named(spans, PROCESS)} == {"consumer"}
 
-    records = await read_records(stack.address("kafka"))
+    records = await read_records(stack.kafka)
     headers = [headers_of(each) for each in records if each.key.decode() == session]
     traced = {each["traceparent"] for each in headers if "traceparent" in each}
     assert {each for each in traced if trace.id in each} == {

@@ -114,7 +114,7 @@ class ChatClient:
         if isinstance(error, _TransientError):
             return ChatError(str(error))
         if isinstance(error, httpx2.ConnectError):
-            return ChatError(no_gateway_message(self._client))
+            return ChatError(no_gateway_message(self._client, error))
         return ChatError(f"The connection to {self._url} was lost.")
 
 

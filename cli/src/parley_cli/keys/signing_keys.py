@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from parley_cli.engines.private_file import write_private
 from parley_cli.errors import CommandError
-from parley_cli.stack.secret_store import SERVICE_KEYS, key_set, write_private
+from parley_cli.stack.secret_store import SERVICE_KEYS, key_set
 from parley_core.auth.service_keys import (
     CALLING_SERVICES,
     ServiceKeys,

@@ -84,7 +84,9 @@ def _export(locations: StackLocations, options: argparse.Namespace) -> int:
         locations.brokers(),
         storage_at(options.to),
         ExportOptions(given, options.resume),
-        lambda: KeySource(locations.session_url(), locations.signing_key()),
+        lambda: KeySource(
+            locations.session_url(), locations.signing_key(), locations.session_tls()
+        ),
     )
 
 

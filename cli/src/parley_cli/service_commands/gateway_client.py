@@ -1,12 +1,15 @@
 """HTTP client of the gateway for commands that use the public API."""
 
+import ssl
 from typing import Any
 
 import httpx2
 
 from parley_cli.errors import CommandError
 from parley_cli.settings import ChatSettings
+from parley_cli.stack.certificates import StackCertificates
 from parley_cli.stack.state_file import gateway_url
+from parley_core.tls.tls_failures import reason_of
 
 
 def gateway_client(
@@ -16,9 +19,15 @@ def gateway_client(
 
     Raises CommandError for an invalid URL.
     """
+    base_url = url or gateway_url(settings.data, settings.port)
+    verify: ssl.SSLContext | bool = True
+    if url is None and base_url.startswith("https:"):
+        authority_file = StackCertificates(settings.data).authority_file
+        verify = ssl.create_default_context(cafile=str(authority_file))
     try:
         client = httpx2.Client(
-            base_url=url or gateway_url(settings.data, settings.port),
+            base_url=base_url,
+            verify=verify,
             headers={"authorization": f"Bearer {token}"},
             timeout=timeout,
             # The machine's proxy is not for the gateway of a local stack.
@@ -35,15 +44,20 @@ def call_gateway(client: httpx2.Client, method: str, path: str, body: Any = None
     """The JSON of the response. Raises CommandError."""
     try:
         response = client.request(method, path, json=body)
-    except httpx2.TransportError:
-        raise CommandError(no_gateway_message(client)) from None
+    except httpx2.TransportError as error:
+        raise CommandError(no_gateway_message(client, error)) from None
     if not response.is_success:
         raise CommandError(error_message(response))
     return response.json()
 
 
-def no_gateway_message(client: httpx2.Client) -> str:
+def no_gateway_message(client: httpx2.Client, error: Exception) -> str:
     url = str(client.base_url).rstrip("/")
+    if reason := reason_of(error):
+        return (
+            f"The TLS connection to {url} failed: {reason}. If the certificate is of `parley up "
+            "--tls`, run `parley trust`."
+        )
     return f"No gateway answers at {url}: start one with `parley up`, or pass --url for another."
 
 

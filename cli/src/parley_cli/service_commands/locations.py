@@ -5,12 +5,15 @@ from pathlib import Path
 
 from parley_cli.errors import CommandError
 from parley_cli.settings import OperationsSettings
+from parley_cli.stack.certificates import StackCertificates
+from parley_cli.stack.embedded_engines import embedded_kafka, embedded_redis_url
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, read_running_stack
 from parley_cli.stack.up.databases_sql import ServiceDatabase
-from parley_cli.stack.up.environments import kafka_security
+from parley_cli.stack.up.environments import kafka_environment
 from parley_core.auth.service_keys import SigningKey
 from parley_core.log import Brokers
+from parley_core.tls.tls_settings import TlsSettings
 
 
 class StackNotRunning(CommandError):
@@ -23,7 +26,7 @@ class StackLocations:
     def __init__(self, settings: OperationsSettings) -> None:
         self._settings = settings
         self._secrets = SecretStore(settings.data)
-        stack = read_running_stack(settings.data)
+        self._stack = stack = read_running_stack(settings.data)
         self._running = {process.name: process for process in stack.processes} if stack else {}
 
     def brokers(self) -> Brokers:
@@ -31,9 +34,9 @@ class StackLocations:
         if self._settings.kafka:
             return self._settings.kafka_security.brokers_at(self._settings.kafka)
         kafka = self._process("kafka", "PARLEY_KAFKA")
-        # An embedded Kafka (one with a process ID here) has no authentication.
+        # An embedded Kafka has a process ID here.
         return (
-            Brokers(kafka.address)
+            embedded_kafka(self._settings.data, self._stack, kafka.address).brokers
             if kafka.pid
             else self._settings.kafka_security.brokers_at(kafka.address)
         )
@@ -44,7 +47,7 @@ class StackLocations:
             return kafka_environment(self._settings.kafka)
         kafka = self._process("kafka", "PARLEY_KAFKA")
         if kafka.pid:
-            return {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": kafka.address}
+            return embedded_kafka(self._settings.data, self._stack, kafka.address).variables
         return kafka_environment(kafka.address)
 
     def topic_environment(self) -> Mapping[str, str]:
@@ -70,7 +73,14 @@ class StackLocations:
         """Raises StackNotRunning."""
         if self._settings.session_url:
             return self._settings.session_url
-        return f"http://{self._process('session', 'PARLEY_SESSION_URL').address}"
+        address = self._process("session", "PARLEY_SESSION_URL").address
+        return f"{'https' if self._has_tls else 'http'}://{address}"
+
+    def session_tls(self) -> TlsSettings:
+        """For calls to the session service. Raises CommandError."""
+        if self._settings.session_url or not self._has_tls:
+            return self._settings.tls
+        return StackCertificates(self._settings.data).of_command_line()
 
     def signing_key(self) -> SigningKey:
         """The key of the command line. Raises StackNotRunning, SecretLost."""
@@ -88,7 +98,7 @@ class StackLocations:
         """Empty if neither a variable nor the stack has an embedded Redis."""
         redis = self._running.get("redis")
         # The address of an external one lacks its credentials.
-        embedded = f"redis://{redis.address}/0" if redis and redis.pid else None
+        embedded = embedded_redis_url(self._settings.data, redis) if redis and redis.pid else None
         url = self._settings.redis_url or self._settings.redis or embedded
         return {"PARLEY_REDIS_URL": str(url)} if url else {}
 
@@ -128,10 +138,9 @@ class StackLocations:
         ) and bool(settings.postgres or (settings.data / "postgres").exists())
 
     @property
+    def _has_tls(self) -> bool:
+        return self._stack is not None and self._stack.has_tls
+
+    @property
     def _data(self) -> Path:
         return self._settings.data.resolve()
-
-
-def kafka_environment(bootstrap_servers: str) -> dict[str, str]:
-    """The variables with which a child finds an external Kafka."""
-    return {**kafka_security(), "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers}

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from parley_cli.engines import KafkaServer, PostgresServer, free_ports
-from parley_cli.service_commands.locations import kafka_environment
 from parley_cli.settings import OperationsSettings, user_cache_folder, variables
-from parley_cli.stack.secret_store import SecretStore
+from parley_cli.stack.secret_store import KAFKA_PASSWORD, SecretStore
 from parley_cli.stack.state_file import StackLock
 from parley_cli.stack.up.databases_sql import ServiceDatabase, prepare_databases
+from parley_cli.stack.up.environments import kafka_environment
 
 
 @asynccontextmanager
@@ -49,9 +49,11 @@ async def offline_log(settings: OperationsSettings) -> AsyncIterator[Mapping[str
     if settings.kafka:
         yield kafka_environment(settings.kafka)
         return
-    kafka = KafkaServer(settings.data.resolve(), user_cache_folder(), *free_ports(2))
+    data = settings.data.resolve()
+    password = SecretStore(data).password(KAFKA_PASSWORD)
+    kafka = KafkaServer(data, user_cache_folder(), *free_ports(2), password=password)
     async with _running(kafka):
-        yield {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
+        yield kafka.access.variables
 
 
 @asynccontextmanager

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from parley_cli.engines.private_file import write_private
 from parley_cli.errors import CommandError
 from parley_core.auth.service_keys import CALLING_SERVICES, SigningKey, generate_signing_key
 from parley_core.crypto.master_keys import InvalidMasterKey, MasterKeys
 from parley_core.crypto.sealing import KEY_BYTES
 
+KAFKA_PASSWORD, REDIS_PASSWORD = "kafka-password", "redis-password"
 SERVICE_KEYS = "service-keys"
 
 
@@ -96,18 +98,6 @@ def _read(path: Path) -> str:
     if not text:
         raise SecretLost(f"{path} is empty: restore the file, or remove it.")
     return text
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file atomically, which only its owner can ever read."""
-    unfinished = path.with_name(f"{path.name}.new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
 
 
 def signing_key_name(service: str) -> str:

@@ -28,6 +28,11 @@ class RunningStack(msgspec.Struct, frozen=True):
     url: str
     processes: list[RunningProcess]
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether its services, and an embedded Kafka, speak only TLS."""
+        return self.url.startswith("https:")
+
 
 class StackLock:
     """Lock of the one `parley up` of a data folder; the system releases it when that ends."""

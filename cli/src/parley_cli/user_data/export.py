@@ -34,8 +34,8 @@ def export(options: argparse.Namespace) -> int:
             _open_target(options.to) as target,
         ):
             size = _copy(client, options.format, target)
-    except httpx2.ConnectError:
-        raise CommandError(no_gateway_message(client)) from None
+    except httpx2.ConnectError as error:
+        raise CommandError(no_gateway_message(client, error)) from None
     except httpx2.TransportError:
         raise CommandError(
             "The connection was lost before the export was complete. Run it again."

@@ -18,7 +18,10 @@ STACK = ProcessEnvironment(
     history_owner_database="postgresql://owner:pw@127.0.0.1/parley_history",
     history_project_database="postgresql://runtime:pw@127.0.0.1/parley_history",
     history_serve_database="postgresql://reader:pw@127.0.0.1/parley_history",
-    kafka="127.0.0.1:9092",
+    kafka={
+        "PARLEY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
+        "PARLEY_KAFKA_SASL_PASSWORD": "kafka",
+    },
     redis="redis://:pw@127.0.0.1:6379/0",
     signing_keys=Path("/secrets"),
     master_key={"PARLEY_MASTER_KEY": "master"},
@@ -55,7 +58,7 @@ def test_each_secret_goes_only_to_the_services_that_need_it(describe: Describe) 
     holders = {
         secret: {name for name, environment in processes.items() if secret in environment.values()}
         for secret in (
-            *("master", "jwt", "/secrets/service-keys"),
+            *("master", "jwt", "kafka", "/secrets/service-keys"),
             *SIGNING_KEYS,
             *(STACK.session_owner_database, STACK.history_owner_database),
             *(STACK.session_database, STACK.history_project_database),
@@ -70,6 +73,7 @@ def test_each_secret_goes_only_to_the_services_that_need_it(describe: Describe) 
         "/secrets/cli-signing-key": set(),
         "master": {"session"},
         "jwt": {"gateway"},
+        "kafka": {"session", "history-project"},
         STACK.session_database: {"session"},
         STACK.history_project_database: {"history-project"},
         STACK.history_serve_database: {"history-serve"},

@@ -136,7 +136,7 @@ class Assistant(Shape):
 class ApiKey(Shape):
     """A credential of a person's programs; without `models` they may use all.
 
-    `last_used_on` is a day in UTC.
+    `limits` are its own, by name. `last_used_on` is a day in UTC.
     """
 
     object: Literal["api_key"] = "api_key"
@@ -146,6 +146,7 @@ class ApiKey(Shape):
     models: list[str] | None
     created_at: Time
     expires_at: Time | None
+    limits: dict[str, int] = {}
     last_used_on: date | None
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, get_args
 from uuid import UUID
 
 from parley_events.session import UnknownEvent
-from parley_events.values import Actor, Instant, Name, Value
+from parley_events.values import Actor, Count, Instant, MicroUnits, Name, Value
 
 RevocationKind = Literal["token", "user", "tenant"]
 
@@ -27,6 +27,19 @@ class ApiKeyEventData(Value):
     owner: Name
 
 
+class ApiKeyLimits(Value):
+    """Limits of one key; costs are in micro-units of the currency of the prices."""
+
+    requests_per_minute: Count | None = None
+    turns_per_minute: Count | None = None
+    open_turns: Count | None = None
+    open_streams: Count | None = None
+    tokens_per_minute: MicroUnits | None = None
+    tokens_per_day: MicroUnits | None = None
+    cost_per_day: MicroUnits | None = None
+    cost_per_month: MicroUnits | None = None
+
+
 class ApiKeyCreated(ApiKeyEventData):
     """A key was created, with some of its owner's scopes; without `models`, it may use them all.
 
@@ -38,6 +51,7 @@ class ApiKeyCreated(ApiKeyEventData):
     scopes: Sequence[Name]
     models: Sequence[Name] | None = None
     expires_at: Instant | None = None
+    limits: ApiKeyLimits | None = None
 
 
 class ApiKeyRevoked(ApiKeyEventData):

@@ -26,6 +26,7 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = {
     "status": "Outcome, if it did not complete; of a stateless completion: always.",
     "model": "Name of the model.",
     "models": "Models that the API key may use; null for all.",
+    "limits": "Limits of the API key alone, beside those of its owner.",
     "scopes": "Scopes of the API key, some of its owner's.",
     "finish_reason": "Why the model stopped.",
     "usage": "Tokens of prompt and completion; `estimated` if Parley counted them.",

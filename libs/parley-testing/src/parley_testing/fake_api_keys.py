@@ -82,6 +82,6 @@ class FakeApiKeys:
         if base64.b64decode(digest) != hashlib.sha256(secret).digest():
             return None
         shown = json.loads(key.to_json())
-        names = ("id", "scopes", "models", "created_at", "expires_at")
+        names = ("id", "scopes", "models", "created_at", "expires_at", "limits")
         fields = {name: shown[name] for name in names}
         return fields | {"tenant": owner.tenant, "user": owner.user}

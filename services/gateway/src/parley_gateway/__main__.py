@@ -29,6 +29,7 @@ def main() -> int:
         management_port=settings.management_port,
         shared_port=settings.shared_port,
         settings=settings.server,
+        tls=settings.tls,
         drain_seconds=settings.drain_seconds,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,

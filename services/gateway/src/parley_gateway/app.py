@@ -95,6 +95,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
                 monitor=monitor,
+                tls=settings.tls,
             )
             revoked = RevocationPoll(upstreams.session, revocations, tokens, streams.end_revoked)
             api_keys = ApiKeyVerifier(upstreams.session)
@@ -127,6 +128,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 replace_limits()
                 settings.signing_key.replace(fresh.signing_key)
                 settings.service_keys.replace(fresh.service_keys)
+                settings.tls.replace(fresh.tls)
                 tokens.clear()
 
             reloader = SettingsReloader(

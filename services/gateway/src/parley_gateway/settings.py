@@ -27,6 +27,7 @@ from parley_core.runtime.settings import (
     SharedPortSetting,
     Variable,
 )
+from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 from parley_gateway.auth.token_settings import JWTSettings, TokenCacheSettings
 from parley_gateway.history.page_cache import PageCacheSettings
 from parley_gateway.http.body_limits import BodyLimitSettings
@@ -54,6 +55,7 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     shared_port: SharedPortSetting = None
     management_port: ManagementPort = None
     server: ServerSettingsGroup = ServerSettings()
+    tls: TlsGroup = TlsSettings()
 
     production: Annotated[bool, Variable("PARLEY_PRODUCTION")] = Field(
         default=False,

@@ -13,6 +13,7 @@ from gateway_fakes.inference import Inference
 from gateway_fakes.issuer import JWT_SECRET, token
 from gateway_fakes.openai_client import HELLO, openai_client
 
+from parley_core.auth.principal import Principal
 from parley_core.process import settings_reloader
 from parley_core.runtime.settings import InvalidSettings
 from parley_gateway.limits import counted_requests
@@ -125,6 +126,19 @@ async def test_the_reservation_of_a_completion_that_inference_refuses_ends(
         "DELETE",
         f"/completions/admission/{id}",
     )
+
+
+async def test_the_limits_of_an_api_key_apply_beside_those_of_its_owner(
+    limited: Limited, session: FakeSessionService
+) -> None:
+    gateway = await limited("{requests_per_minute: 3}")
+    key = session.api_keys.create(Principal("default", "ada"), limits={"requests_per_minute": 1})
+    statuses = []
+    # What is refused to the key does not count for its owner.
+    for bearer in (key.key, key.key, token(), token(), token()):
+        async with gateway.request("GET", "/v1/models", bearer=bearer) as response:
+            statuses.append(response.status)
+    assert statuses == [200, 429, 200, 200, 429]
 
 
 async def test_open_streams_are_limited(limited: Limited) -> None:

@@ -106,6 +106,7 @@ def _serve() -> None:
         management_port=settings.management_port,
         shared_port=settings.shared_port,
         settings=settings.server,
+        tls=settings.tls,
         drain_seconds=SERVE_DRAIN_SECONDS,
         hooks=Hooks(prepare=_wait_for_database(settings, "reader", app.state.monitor.state)),
     )

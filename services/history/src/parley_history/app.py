@@ -52,6 +52,7 @@ def create_app(settings: ServeSettings) -> Starlette:
     def apply(fresh: ServeSettings) -> None:
         settings.signing_key.replace(fresh.signing_key)
         settings.service_keys.replace(fresh.service_keys)
+        settings.tls.replace(fresh.tls)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -149,6 +150,7 @@ async def _session_client(
             callee="session",
             key=settings.signing_key,
             monitor=monitor,
+            tls=settings.tls,
         )
         yield SessionClient(service)
 

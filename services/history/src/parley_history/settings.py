@@ -23,6 +23,7 @@ from parley_core.runtime.settings import (
     SharedPortSetting,
     Variable,
 )
+from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 from parley_events.topics import SESSIONS_TOPIC
 from parley_history.change_feed.projection_wait import ProjectionWaitSettings
 from parley_history.queries.export.export_sessions import ExportSettings
@@ -41,6 +42,7 @@ class ServeSettings(Settings, env_prefix="PARLEY_HISTORY_"):
     shared_port: SharedPortSetting = None
     management_port: ManagementPort = None
     server: ServerSettingsGroup = ServerSettings()
+    tls: TlsGroup = TlsSettings()
     migration_wait_seconds: MigrationWaitSetting = MIGRATION_WAIT_SECONDS
     projection_wait: ProjectionWaitSettings = ProjectionWaitSettings()
     export: ExportSettings = ExportSettings()

@@ -33,6 +33,7 @@ def main() -> int:
         management_port=settings.management_port,
         shared_port=settings.shared_port,
         settings=settings.server,
+        tls=settings.tls,
         drain_seconds=math.ceil(settings.drain.seconds + settings.drain.commit_seconds),
         hooks=Hooks(on_drain=lambda: app.state.begin_drain(), on_hurry=lambda: app.state.hurry()),
     )

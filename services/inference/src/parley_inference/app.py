@@ -94,6 +94,7 @@ async def _run_service(
                 callee="session",
                 key=settings.signing_key,
                 monitor=monitor,
+                tls=settings.tls,
             ),
             uuid4(),
             lambda: catalogue.prompt_budgets,
@@ -173,6 +174,7 @@ async def _run_service(
             catalogue.replace(fresh_catalogue)
             settings.signing_key.replace(fresh.signing_key)
             settings.service_keys.replace(fresh.service_keys)
+            settings.tls.replace(fresh.tls)
 
         reloader = SettingsReloader(
             settings, apply, monitor.registry, more_files=lambda: catalogue.key_files

@@ -24,6 +24,7 @@ from parley_core.runtime.settings import (
     SharedPortSetting,
     Variable,
 )
+from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 from parley_inference.background.post_reply_tasks import PostReplyTaskSettings
 from parley_inference.models.openai_provider import UpstreamSettings
 from parley_inference.turns.shutdown import ShutdownSettings
@@ -37,6 +38,7 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     shared_port: SharedPortSetting = None
     management_port: ManagementPort = None
     server: ServerSettingsGroup = ServerSettings()
+    tls: TlsGroup = TlsSettings()
     signing_key: Annotated[SigningKeySetting, key_of("inference")]
     service_keys: ServiceKeysSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]

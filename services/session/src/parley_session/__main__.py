@@ -218,6 +218,7 @@ def _serve(settings: SessionSettings) -> None:
         management_port=settings.management_port,
         shared_port=settings.shared_port,
         settings=settings.server,
+        tls=settings.tls,
         drain_seconds=settings.drain_seconds,
         hooks=Hooks(prepare=prepare),
     )

@@ -57,8 +57,8 @@ def create_app(settings: SessionSettings) -> Starlette:
     monitor = ProcessMonitor("session")
     policies = read_retention_policies(settings.retention_policy_path)
     limit_rules = read_limit_rules(settings.limits_file)
-    limits_audit = LimitsAudit(settings.limits_file)
     prices = read_model_prices(settings.models_path, limit_rules)
+    limits_audit = LimitsAudit(settings.limits_file)
     load_vocabulary(settings.default_model)
     keyring = Keyring(settings.master_key, KeyServiceMonitor(monitor))
 
@@ -72,6 +72,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         limit_rules.replace(fresh_limit_rules)
         limits_audit.loaded(fresh.limits_file)
         settings.service_keys.replace(fresh.service_keys)
+        settings.tls.replace(fresh.tls)
         settings.kafka.reload_certificates()
 
     @asynccontextmanager

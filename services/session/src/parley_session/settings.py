@@ -29,6 +29,7 @@ from parley_core.runtime.settings import (
     SharedPortSetting,
     Variable,
 )
+from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 from parley_session.application.turns.lease_sweeper import TurnSettings
 from parley_session.relay.relay import RelaySettings
 from parley_session.relay.topic_settings import TopicSettings
@@ -127,6 +128,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     shared_port: SharedPortSetting = None
     management_port: ManagementPort = None
     server: ServerSettingsGroup = ServerSettings()
+    tls: TlsGroup = TlsSettings()
     migration_wait_seconds: MigrationWaitSetting = MIGRATION_WAIT_SECONDS
     drain_seconds: Count = Field(
         default=5, description="the whole seconds that requests may take to finish after SIGTERM"

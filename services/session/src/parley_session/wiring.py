@@ -119,31 +119,20 @@ async def session_services(
         partial_reply_recovery(settings.redis_url, on_redis_result) as partial_replies,
         version_publisher(settings.redis_url, on_result=on_redis_result) as versions,
     ):
-        catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
-        limits = TurnLimits(limit_rules, TurnCounts(pool), TurnCosts(prices, catalogue))
-        yield _compose(
-            settings,
-            keyring,
-            policies,
-            monitor,
-            pool,
-            partial_replies,
-            versions,
-            catalogue,
-            limits,
-        )
+        engines = pool, partial_replies, versions
+        yield _compose(settings, keyring, policies, limit_rules, prices, monitor, *engines)
 
 
 def _compose(
     settings: SessionSettings,
     keyring: Keyring,
     policies: RetentionPolicies,
+    limit_rules: LimitRules,
+    prices: ModelPrices,
     monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
-    catalogue: AssistantCatalogue,
-    limits: TurnLimits,
 ) -> Services:
     kafka = monitor.dependencies["kafka"].report
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
@@ -167,6 +156,14 @@ def _compose(
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
 
+    def on_api_key_appended() -> None:
+        api_keys_relay.wake()
+        audit_relay.wake()
+
+    catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
+    counts, api_keys = TurnCounts(pool), ApiKeyStore(pool, on_api_key_appended)
+    costs = TurnCosts(prices, catalogue)
+    limits = TurnLimits(limit_rules, counts, costs, api_keys.limits_of)
     store = EventStore(
         pool,
         keyring,
@@ -183,10 +180,6 @@ def _compose(
     def on_assistant_appended() -> None:
         catalogue.clear_cache()
         assistants_relay.wake()
-        audit_relay.wake()
-
-    def on_api_key_appended() -> None:
-        api_keys_relay.wake()
         audit_relay.wake()
 
     admission = TurnAdmission(
@@ -220,7 +213,7 @@ def _compose(
     lifecycle = TurnLifecycle(store, turns, sessions, executor, prompt_builder, partial_replies)
     sweeper = LeaseSweeper(
         turns,
-        TurnCounts(pool),
+        counts,
         lifecycle,
         lease_seconds=settings.turn.lease_seconds,
         idempotency_hours=settings.idempotency_hours,
@@ -261,7 +254,7 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
-        api_keys=ApiKeys(ApiKeyStore(pool, on_api_key_appended), installation_key, utc_now),
+        api_keys=ApiKeys(api_keys, installation_key, utc_now, limit_rules),
         revocations=Revocations(
             RevocationStore(pool, on_api_key_appended), installation_key, utc_now
         ),

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -217,3 +218,52 @@ async def test_a_key_with_models_opens_no_turn_with_another(session: Service) ->
     assert refused.error == (403, "model_not_allowed", "model")
     body = {"content": "Hello", "model": "other"}
     assert (await session.call("POST", path, body, who=program)).status == 201
+
+
+async def test_a_key_has_limits_of_its_own_beside_those_of_its_owner(
+    serve: Any, tmp_path: Path
+) -> None:
+    limits = tmp_path / "limits.yaml"
+    limits.write_text("limits: [{user: ada, turns_per_minute: 3}, {open_turns: 9}]")
+    session: Service = await serve(limits_file=limits)
+    key = await create(session, limits={"turns_per_minute": 1})
+    assert key["limits"] == {"turns_per_minute": 1}
+    assert [each["limits"] for each in await listed(session)] == [key["limits"]]
+    [found] = await authenticate(session, key["key"])
+    assert found["limits"] == key["limits"]
+
+    program = Principal("default", "ada", api_key=key["id"])
+    statuses = []
+    for who in (program, program, ADA, ADA, ADA):
+        started = await session.call("POST", "/sessions", {}, who=who)
+        path = f"/sessions/{started.body['id']}/messages"
+        statuses.append((await session.call("POST", path, {"content": "?"}, who=who)).status)
+    assert statuses == [201, 429, 201, 201, 429]
+    standing = (await session.call("GET", "/limits", who=program)).body["limits"]
+    assert [(each["value"], each["used"], each["api_key"]) for each in standing][:2] == [
+        (3, 3, None),
+        (1, 1, key["id"]),
+    ]
+    # An owner without such a limit may choose any.
+    assert (await create(session, EVE, limits={"turns_per_minute": 50}))["limits"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "param"),
+    [
+        ({"turns_per_minute": 4}, "limits.turns_per_minute"),
+        ({"cost_per_day": 1}, "limits.cost_per_day"),
+        ({"turns_per_minute": -1}, "limits.turns_per_minute"),
+        ({"turns_per_minute": 10**18}, "limits.turns_per_minute"),
+        ({"turns_per_hour": 1}, "limits.turns_per_hour"),
+    ],
+)
+async def test_limits_of_a_key_beyond_those_of_its_owner_are_refused(
+    serve: Any, tmp_path: Path, limits: Any, param: str
+) -> None:
+    path = tmp_path / "limits.yaml"
+    path.write_text("limits: [{turns_per_minute: 3}]")
+    session: Service = await serve(limits_file=path)
+    answer = await session.call("POST", "/api-keys", {"name": "a program", "limits": limits})
+    assert answer.error[:2] == (400, "invalid_request")
+    assert answer.error[2] == param

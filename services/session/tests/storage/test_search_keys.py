@@ -47,5 +47,5 @@ async def test_only_history_gets_search_keys(session: Service) -> None:
     body: dict[str, Any] = {"people": []}
     for issuer in ("gateway", "inference"):
         response = await session.call("POST", "/search-keys", body, issuer=issuer)
-        assert response.status == 401
+        assert response.status == 403
     assert (await keys(session, *[ADA] * 101)).status == 400

@@ -44,15 +44,15 @@ class FaultInjector:
         """Flush Redis five times a second within the block."""
         # Not cancelled: the client may turn a cancellation into an error of its own.
         stopping = asyncio.Event()
-        flushing = asyncio.create_task(self._flush(self._stack.address("redis"), stopping))
+        flushing = asyncio.create_task(self._flush(self._stack.redis_url, stopping))
         try:
             yield
         finally:
             stopping.set()
             await flushing
 
-    async def _flush(self, address: str, stopping: asyncio.Event) -> None:
-        async with Redis.from_url(f"redis://{address}/0") as redis:
+    async def _flush(self, url: str, stopping: asyncio.Event) -> None:
+        async with Redis.from_url(url) as redis:
             while not stopping.is_set():
                 try:
                     await redis.flushall()

@@ -1,6 +1,6 @@
 """Reads a topic with plain aiokafka, as a consumer outside Parley does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -10,13 +10,11 @@ PARTITIONS = 12
 
 
 async def read_records(
-    bootstrap: str, topic: str = TOPIC, partition_count: int = PARTITIONS
+    kafka: Mapping[str, Any], topic: str = TOPIC, partition_count: int = PARTITIONS
 ) -> list[Any]:
-    """All records, in order within each partition."""
+    """All records, in order within each partition; `kafka` are the arguments of a client."""
     records: list[ConsumerRecord] = []
-    async with AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, auto_offset_reset="earliest"
-    ) as consumer:
+    async with AIOKafkaConsumer(**kafka, auto_offset_reset="earliest") as consumer:
         partitions = [TopicPartition(topic, number) for number in range(partition_count)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import sys
 import tempfile
 import time
@@ -42,14 +43,43 @@ class Stack:
         self.jwt_secret = secrets.token_urlsafe(32)
         self._process: asyncio.subprocess.Process | None = None
         self._environment: dict[str, str] = {}
+        self._has_tls = False
+        # Trusts the authority of the stack once that exists.
+        self.trust = ssl.create_default_context()
         self._http = httpx2.AsyncClient(
-            base_url=self.url, timeout=60, limits=httpx2.Limits(max_connections=None)
+            timeout=60, limits=httpx2.Limits(max_connections=None), verify=self.trust
         )
         self.data.mkdir()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._has_tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def authority_file(self) -> Path:
+        """That of `parley up --tls`."""
+        return self.data / "tls" / "authority.pem"
+
+    @property
+    def kafka(self) -> Mapping[str, Any]:
+        """The arguments of an aiokafka client of the embedded Kafka."""
+        return {
+            "bootstrap_servers": self.address("kafka"),
+            "security_protocol": "SASL_SSL" if self._has_tls else "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": "parley",
+            "sasl_plain_password": self.secret("kafka-password"),
+            "ssl_context": self.trust,
+        }
+
+    @property
+    def redis_url(self) -> str:
+        """The URL of the embedded Redis."""
+        return f"redis://:{self.secret('redis-password')}@{self.address('redis')}/0"
+
+    def secret(self, name: str) -> str:
+        """A secret that `parley up` has generated."""
+        return (self.data / "secrets" / name).read_text()
 
     @asynccontextmanager
     async def running(self, *arguments: str, **settings: str) -> AsyncIterator[None]:
@@ -62,7 +92,8 @@ class Stack:
 
     async def start(self, *arguments: str, **settings: str) -> None:
         """Start the stack and wait until it is ready; the arguments are those of `parley up`."""
-        self._environment = self._with(settings)
+        self._environment, self._has_tls = self._with(settings), "--tls" in arguments
+        self._http.base_url = self.url
         with self.console.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *_parley("up", *arguments), env=self._environment, stdout=output, stderr=output
@@ -165,11 +196,15 @@ class Stack:
 
     def user(self, user: str, *, gateway: str | None = None, **claims: Any) -> User:
         """A user who calls the gateway at that address, by default the first one."""
-        at = f"http://{gateway}" if gateway else ""
+        at = self._at(gateway)
         return User(self._http, self.token(user, **claims), at)
 
     def user_with_token(self, token: str, *, gateway: str | None = None) -> User:
-        return User(self._http, token, f"http://{gateway}" if gateway else "")
+        return User(self._http, token, self._at(gateway))
+
+    def _at(self, gateway: str | None) -> str:
+        """The base URL of a gateway; empty: that of the HTTP client."""
+        return f"{'https' if self._has_tls else 'http'}://{gateway}" if gateway else ""
 
     async def fetch(self, path: str, **request: Any) -> httpx2.Response:
         """The response to a request without a token."""
@@ -201,7 +236,11 @@ class Stack:
         printed = self.console.read_text()
         assert self._process.returncode is None, printed
         # `parley up` prints its URL once every process is ready.
-        return self.url in printed and (await self.fetch("/readyz")).status_code == 200
+        if self.url not in printed:
+            return False
+        if self._has_tls:
+            self.trust.load_verify_locations(self.authority_file)
+        return (await self.fetch("/readyz")).status_code == 200
 
 
 @asynccontextmanager

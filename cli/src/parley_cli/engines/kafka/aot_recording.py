@@ -1,5 +1,6 @@
 """Records the AOT cache of Kafka in a run on a temporary data folder."""
 
+import secrets
 import shutil
 from pathlib import Path
 
@@ -25,7 +26,11 @@ async def record_kafka_aot_cache(data: Path, cache: Path, port: int, controller_
 
 async def _record(folder: Path, cache: Path, port: int, controller_port: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    server = KafkaServer(folder, cache, port, controller_port, record_aot_cache=True)
+    # With a password, as a stack has one: the cache has the classes that were loaded.
+    password = secrets.token_urlsafe(32)
+    server = KafkaServer(
+        folder, cache, port, controller_port, password=password, record_aot_cache=True
+    )
     try:
         await server.start()
         await server.stop(STOP_TIMEOUT_SECONDS)

@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from parley_cli.engines.engine_tls import EngineTls
 from parley_cli.engines.errors import os_errors_as_engine_errors, package_not_installed
 from parley_cli.engines.health_probes import kafka_answers
 from parley_cli.engines.kafka.aot_cache import AOTCache
 from parley_cli.engines.kafka.jars import fetch_jars, jars_in
+from parley_cli.engines.kafka.kafka_access import MECHANISM, USER, KafkaAccess
 from parley_cli.engines.ports import require_free
+from parley_cli.engines.private_file import write_private
 from parley_cli.engines.process.child_process import ChildProcess
 from parley_cli.engines.process.run_once import run_once
-from parley_core.log import Brokers
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -22,7 +24,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=CLIENTS://127.0.0.1:{port}
-listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:{protocol}
 inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
 log.dirs={records}
@@ -33,6 +35,24 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+"""
+# The broker logs in to its own controller with the password of the clients.
+LOGIN_PROPERTIES = """\
+sasl.enabled.mechanisms={mechanism}
+sasl.mechanism.inter.broker.protocol={mechanism}
+sasl.mechanism.controller.protocol={mechanism}
+listener.name.clients.plain.sasl.jaas.config={login}
+listener.name.controller.plain.sasl.jaas.config={login}
+"""
+LOGIN = (
+    "org.apache.kafka.common.security.plain.PlainLoginModule required "
+    'username="{user}" password="{password}" user_{user}="{password}";'
+)
+TLS_PROPERTIES = """\
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
 """
 
 # Kafka reports why it ends only to its logger; slf4j-simple writes to standard error.
@@ -62,12 +82,19 @@ class KafkaServer:
         controller_port: int,
         *,
         on_download: OnDownload = lambda _, __: None,
+        password: str | None = None,
+        tls: EngineTls | None = None,
         record_aot_cache: bool = False,
     ) -> None:
-        """`record_aot_cache`: run at low priority and record an AOT cache at the end."""
+        """`record_aot_cache`: run at low priority and record an AOT cache at the end.
+
+        `password` has only letters, digits, `-` and `_`.
+        """
         self.port = port
         self._on_download = on_download
         self._record_aot_cache = record_aot_cache
+        self._tls = tls
+        self.access = KafkaAccess(self.address, password, tls.authority_file if tls else None)
         self._controller_port = controller_port
         self._data = data.resolve()
         self._folder = self._data / "kafka"
@@ -123,9 +150,20 @@ class KafkaServer:
     def _write_properties(self, records: str) -> str:
         # Paths are relative to the working directory: Java property files are Latin-1.
         text = PROPERTIES.format(
-            port=self.port, controller_port=self._controller_port, records=records
+            port=self.port,
+            controller_port=self._controller_port,
+            protocol=self.access.protocol,
+            records=records,
         )
-        (self._folder / "server.properties").write_text(text)
+        if password := self.access.password:
+            login = LOGIN.format(user=USER, password=password)
+            text += LOGIN_PROPERTIES.format(mechanism=MECHANISM, login=login)
+        if self._tls:
+            for name in ("key_file", "authority_file"):
+                source = getattr(self._tls, name)
+                write_private(self._folder / f"{name}.pem", source.read_text())
+            text += TLS_PROPERTIES.format(keystore="key_file.pem", authority="authority_file.pem")
+        write_private(self._folder / "server.properties", text)
         return "server.properties"
 
     async def _format(self, java: list[str]) -> None:
@@ -146,7 +184,7 @@ class KafkaServer:
         unfinished.rename(self._folder / "records")
 
     async def _answers(self) -> bool:
-        return await kafka_answers(Brokers(self.bootstrap))
+        return await kafka_answers(self.access.brokers)
 
 
 def java_home() -> Path:

@@ -163,7 +163,9 @@ async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     # Only this user may read the files.
     stack.callback(os.umask, os.umask(0o077))
     http = await stack.enter_async_context(http_session())
-    return Unsealer(ServiceClient(http, keys.session_url, callee="session", key=keys.key))
+    return Unsealer(
+        ServiceClient(http, keys.session_url, callee="session", key=keys.key, tls=keys.tls)
+    )
 
 
 def run_export(

@@ -17,6 +17,7 @@ from parley_cli.log.tail.unsealing import Unsealer
 from parley_core.auth.service_keys import SigningKey
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.log import Brokers, LogError, LogReader, partition_of
+from parley_core.tls.tls_settings import TlsSettings
 
 DEFAULT_LIMIT = 20
 # The log is read from this much before `since`, because writers' and brokers' clocks may differ.
@@ -48,6 +49,7 @@ class KeySource:
 
     session_url: str
     key: SigningKey
+    tls: TlsSettings | None = None
 
 
 async def tail(brokers: Brokers, topic: str, options: TailOptions, keys: KeySource | None) -> None:
@@ -117,7 +119,9 @@ def _partitions(filters: FilterOptions, existing: Positions) -> set[int]:
 async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     _print_notice("Message content is printed in clear text.")
     http = await stack.enter_async_context(http_session())
-    return Unsealer(ServiceClient(http, keys.session_url, callee="session", key=keys.key))
+    return Unsealer(
+        ServiceClient(http, keys.session_url, callee="session", key=keys.key, tls=keys.tls)
+    )
 
 
 async def _print(

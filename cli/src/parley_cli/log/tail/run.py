@@ -47,7 +47,7 @@ def print_log(
 
 
 def _key_source(locations: StackLocations) -> KeySource:
-    return KeySource(locations.session_url(), locations.signing_key())
+    return KeySource(locations.session_url(), locations.signing_key(), locations.session_tls())
 
 
 def _filters(options: argparse.Namespace) -> FilterOptions:

@@ -23,7 +23,15 @@ class Addresses:
     of the gateway is given; all others use free ports.
     """
 
-    def __init__(self, gateway: str, replicas: Mapping[str, int], ports: Iterator[int]) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        replicas: Mapping[str, int],
+        ports: Iterator[int],
+        *,
+        scheme: str = "http",
+    ) -> None:
+        self._scheme = scheme
         self._counts = {service: replicas.get(service, 1) for service in SERVICES}
         self._management: dict[str, str] = {}
         self._own = {DEMO_MODEL: join_host_port(LOOPBACK, next(ports))}
@@ -63,7 +71,7 @@ class Addresses:
 
     def url(self, service: str) -> str:
         """The URL at which any process of the service answers."""
-        return f"http://{self._shared.get(service) or self._own[service]}"
+        return f"{self._scheme}://{self._shared.get(service) or self._own[service]}"
 
 
 def split_host_port(address: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from parley_cli.engines import EngineError
@@ -15,6 +15,7 @@ from parley_cli.errors import CommandError
 from parley_cli.settings import UpSettings, load
 from parley_cli.stack.chat_page import PageNotBuilt, build_folder, build_page
 from parley_cli.stack.dev_tokens import DEFAULT_USER, development_token
+from parley_cli.stack.program import parley_command
 from parley_cli.stack.state_file import (
     RunningStack,
     StackLock,
@@ -23,7 +24,7 @@ from parley_cli.stack.state_file import (
 )
 from parley_cli.stack.supervision.process_group import ProcessGroup
 from parley_cli.stack.up.composition import Composition, compose
-from parley_cli.stack.up.console import Report, chat_command, terminal
+from parley_cli.stack.up.console import Report, chat_command, data_variable, terminal
 from parley_cli.stack.up.process_table import STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,9 +38,7 @@ def up(options: argparse.Namespace) -> int:
         data = _data_folder(settings.data)
         with StackLock(data), _warnings_reported(report):
             page = build_folder() if options.build_page else None
-            return asyncio.run(
-                _up(settings, data, options.replicas, page, report, options.monitoring)
-            )
+            return asyncio.run(_up(settings, data, page, report, options))
     except OSError as error:
         path = f" ({error.filename})" if error.filename else ""
         raise CommandError(f"`parley up` failed: {error.strerror or error}{path}.") from error
@@ -67,15 +66,20 @@ def _data_folder(folder: Path) -> Path:
 async def _up(
     settings: UpSettings,
     data: Path,
-    replicas: Mapping[str, int],
     page: Path | None,
     report: Report,
-    with_monitoring: bool,
+    options: argparse.Namespace,
 ) -> int:
     started_at = time.monotonic()
     _require_gateway_port(settings.port)
     composition = await compose(
-        settings, data, replicas, page, report.downloading, with_monitoring=with_monitoring
+        settings,
+        data,
+        options.replicas,
+        page,
+        report.downloading,
+        with_monitoring=options.monitoring,
+        with_tls=options.tls,
     )
     processes = ProcessGroup(
         composition.members,
@@ -94,13 +98,19 @@ async def _up(
         report.started(composition.url, data, time.monotonic() - started_at)
         if composition.monitoring:
             report.monitoring(composition.monitoring.urls())
+        authority = composition.authority_file
+        if authority:
+            report.authority(
+                authority, parley_command("trust", environment=data_variable(settings))
+            )
         if settings.oidc_issuers:
             report.print_line("Get a token from an issuer of PARLEY_OIDC_ISSUERS.")
             return
         token = development_token(settings, user=DEFAULT_USER)
         if page is not None:
             report.chat_page(composition.url, token)
-        report.commands(composition.url, token, chat_command(settings, token))
+        chat = chat_command(settings, token)
+        report.commands(composition.url, token, chat, authority)
 
     building = asyncio.create_task(_build_page(page, report))
     try:

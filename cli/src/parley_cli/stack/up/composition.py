@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from parley_cli.engines import EngineError, free_ports
 from parley_cli.engines.kafka.kafka_server import OnDownload
 from parley_cli.settings import UpSettings
+from parley_cli.stack.certificates import StackCertificates
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.supervision.process_group import ManagedProcess
 from parley_cli.stack.supervision.service_process import ServiceProcess
@@ -60,6 +61,8 @@ class Composition:
     preparations: list[Step]
     engines: EngineSelection
     url: str
+    authority_file: Path | None
+    """Of the certificate of the gateway; None: without TLS."""
     monitoring: Monitoring | None
 
 
@@ -71,10 +74,15 @@ async def compose(
     on_download: OnDownload,
     *,
     with_monitoring: bool = False,
+    with_tls: bool = False,
 ) -> Composition:
     """Build the stack without starting anything. Raises EngineError, SecretLost."""
     ports = iter(free_ports(MAX_PORTS))
-    engines = EngineSelection(settings, data, ports, on_download)
+    certificates = StackCertificates(data) if with_tls else None
+    if certificates:
+        certificates.issue((*CALLED_SERVICES, "kafka", "cli"), settings.host)
+    kafka_tls = certificates.of_engine("kafka") if certificates else None
+    engines = EngineSelection(settings, data, ports, on_download, kafka_tls)
     await engines.require_external()
     secrets = SecretStore(data)
     session, history = (
@@ -94,7 +102,7 @@ async def compose(
         history_owner_database=history.dsn(engines.postgres_url),
         history_project_database=history.dsn(engines.postgres_url, HISTORY_PROJECT_ROLE),
         history_serve_database=history.dsn(engines.postgres_url, HISTORY_SERVE_ROLE),
-        kafka=engines.brokers.bootstrap,
+        kafka=engines.kafka_variables,
         redis=engines.redis_url,
         signing_keys=secrets.create_signing_keys(),
         master_key=await _master_key(settings, engines, secrets, data),
@@ -103,8 +111,9 @@ async def compose(
         else _value(settings.jwt_secret) or secrets.jwt_secret(),
     )
     gateway = join_host_port(settings.host, settings.port)
-    addresses = Addresses(gateway, replicas, ports)
-    environments = Environments(settings, addresses, connections, page)
+    scheme = "https" if certificates else "http"
+    addresses = Addresses(gateway, replicas, ports, scheme=scheme)
+    environments = Environments(settings, addresses, connections, page, certificates)
     monitoring = configure_monitoring(data, addresses, ports) if with_monitoring else None
     observers = monitoring.processes if monitoring else ()
     return Composition(
@@ -123,7 +132,8 @@ async def compose(
             ),
         ],
         engines,
-        f"http://{gateway}",
+        f"{scheme}://{gateway}",
+        certificates.authority_file if certificates else None,
         monitoring,
     )
 

@@ -1,6 +1,7 @@
 """Terminal output of `parley up`: plain lines, coloured if the terminal supports it."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ from parley_cli.settings import DEFAULT_DATA, UpSettings
 from parley_cli.stack.program import parley_command
 
 CURL_EXAMPLE = """\
-SESSION=$(curl -s -X POST {url}/v1/sessions -H "Authorization: Bearer $TOKEN" \
+SESSION=$({curl} -s -X POST {url}/v1/sessions -H "Authorization: Bearer $TOKEN" \
 -H 'Content-Type: application/json' -d '{{}}' | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')
-curl -N {url}/v1/sessions/$SESSION/messages -H "Authorization: Bearer $TOKEN" \
+{curl} -N {url}/v1/sessions/$SESSION/messages -H "Authorization: Bearer $TOKEN" \
 -H 'Content-Type: application/json' -d '{{"content":"Hello! My name is Ada.","stream":true}}'"""
 
 
@@ -93,8 +94,14 @@ class Report:
         self._print(Text(f"{url}/#token={token}", "bold"))
         self._print()
 
-    def commands(self, url: str, token: str, chat: str) -> None:
+    def authority(self, file: Path, trust: str) -> None:
+        self._print(f"A local authority, {file}, issued the certificates.")
+        self._print(f"To make this machine trust it, once: {trust}")
+        self._print()
+
+    def commands(self, url: str, token: str, chat: str, authority: Path | None = None) -> None:
         """Print commands to paste into another terminal."""
+        curl = f"curl --cacert {shlex.quote(str(authority))}" if authority else "curl"
         self._print("Chat in another terminal:")
         self._print()
         self._print(chat)
@@ -102,7 +109,7 @@ class Report:
         self._print("Or with curl, as the user `you`:")
         self._print()
         self._print(f"TOKEN={token}")
-        self._print(CURL_EXAMPLE.format(url=url))
+        self._print(CURL_EXAMPLE.format(curl=curl, url=url))
         self._print()
 
     def clear_status(self) -> None:
@@ -118,10 +125,14 @@ class Report:
 
 def chat_command(settings: UpSettings, token: str) -> str:
     """The command that chats with this stack from another terminal in the same folder."""
-    environment = {}
-    if settings.data.resolve() != DEFAULT_DATA.resolve():
-        environment["PARLEY_DATA"] = str(settings.data.resolve())
+    environment = data_variable(settings)
     if settings.jwt_secret:
         # Set in this terminal only, so the other one cannot sign a token.
         environment["PARLEY_TOKEN"] = token
     return parley_command("chat", environment=environment)
+
+
+def data_variable(settings: UpSettings) -> dict[str, str]:
+    """The variable with which a command in another terminal finds this stack."""
+    folder = settings.data.resolve()
+    return {} if folder == DEFAULT_DATA.resolve() else {"PARLEY_DATA": str(folder)}

@@ -9,6 +9,7 @@ import asyncpg
 
 from parley_cli.engines import (
     EngineError,
+    EngineTls,
     KafkaServer,
     PostgresServer,
     RedisServer,
@@ -17,8 +18,10 @@ from parley_cli.engines import (
 from parley_cli.engines.health_probes import kafka_answers, postgres_answers, redis_pid
 from parley_cli.engines.kafka.kafka_server import OnDownload
 from parley_cli.settings import UpSettings, user_cache_folder
+from parley_cli.stack.secret_store import KAFKA_PASSWORD, REDIS_PASSWORD, SecretStore
 from parley_cli.stack.state_file import RunningProcess
 from parley_cli.stack.up.addresses import join_host_port
+from parley_cli.stack.up.environments import kafka_environment
 from parley_core.log import Brokers
 
 _log = logging.getLogger(__name__)
@@ -26,8 +29,15 @@ _log = logging.getLogger(__name__)
 
 class EngineSelection:
     def __init__(
-        self, settings: UpSettings, data: Path, ports: Iterator[int], on_download: OnDownload
+        self,
+        settings: UpSettings,
+        data: Path,
+        ports: Iterator[int],
+        on_download: OnDownload,
+        tls: EngineTls | None,
     ) -> None:
+        """`tls` is for Kafka: the packages of PostgreSQL and Redis are built without TLS."""
+        secrets = SecretStore(data)
         self._settings, self._data, self._cache = settings, data, user_cache_folder()
         self._recording_ports = next(ports), next(ports)
         self.postgres = None if settings.postgres else PostgresServer(data, next(ports))
@@ -35,9 +45,20 @@ class EngineSelection:
         self.kafka = (
             None
             if settings.kafka
-            else KafkaServer(data, self._cache, *kafka_ports, on_download=on_download)
+            else KafkaServer(
+                data,
+                self._cache,
+                *kafka_ports,
+                on_download=on_download,
+                password=secrets.password(KAFKA_PASSWORD),
+                tls=tls,
+            )
         )
-        self.redis = None if settings.redis else RedisServer(data, next(ports))
+        self.redis = (
+            None
+            if settings.redis
+            else RedisServer(data, next(ports), password=secrets.password(REDIS_PASSWORD))
+        )
 
     @property
     def embedded(self) -> list[PostgresServer | KafkaServer | RedisServer]:
@@ -46,8 +67,15 @@ class EngineSelection:
     @property
     def brokers(self) -> Brokers:
         if self.kafka:
-            return Brokers(self.kafka.bootstrap)
+            return self.kafka.access.brokers
         return self._settings.kafka_security.brokers_at(str(self._settings.kafka))
+
+    @property
+    def kafka_variables(self) -> dict[str, str]:
+        """Those with which a service finds the log."""
+        if self.kafka:
+            return self.kafka.access.variables
+        return kafka_environment(str(self._settings.kafka))
 
     @property
     def postgres_url(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from parley_cli.engines.process.child_process import inherited_environment
 from parley_cli.engines.process.proxy_environment import proxy_environment
 from parley_cli.settings import UpSettings, variables
+from parley_cli.stack.certificates import StackCertificates
 from parley_cli.stack.secret_store import SERVICE_KEYS, signing_key_name
 from parley_cli.stack.up.addresses import (
     CALLED_SERVICES,
@@ -47,7 +48,8 @@ class ProcessEnvironment:
     history_owner_database: str = field(repr=False)
     history_project_database: str = field(repr=False)
     history_serve_database: str = field(repr=False)
-    kafka: str
+    kafka: Mapping[str, str] = field(repr=False)
+    """The variables with which a service finds the log."""
     redis: str = field(repr=False)
     signing_keys: Path
     """The folder with the signing keys, and the set of their public keys."""
@@ -65,8 +67,10 @@ class Environments:
         addresses: Addresses,
         stack: ProcessEnvironment,
         page: Path | None = None,
+        certificates: StackCertificates | None = None,
     ) -> None:
         """`page` is the folder of the chat page, which may be built later."""
+        self._certificates = certificates
         self._settings, self._addresses, self._stack = settings, addresses, stack
         self._page = page
 
@@ -97,10 +101,12 @@ class Environments:
                 own = self._history(self._stack.history_serve_database)
                 own |= self._signing_key("history")
             case _:
-                own = self._history(self._stack.history_project_database)
+                database = self._stack.history_project_database
+                own = {**self._history(database), **self._stack.kafka}
         return {
             **own,
             **self._listen_address(service, index),
+            **self._tls(service),
             **inherited_environment(OF_ALL_PROCESSES),
             # Where to send traces; see TracingSettings.
             **variables("OTEL_"),
@@ -117,7 +123,7 @@ class Environments:
         return {
             **self._session_settings(),
             "PARLEY_SESSION_DATABASE_URL": self._stack.session_database,
-            **self._kafka(),
+            **self._stack.kafka,
             "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
             **_file("PARLEY_SESSION_MODELS_PATH", self._settings.models),
@@ -142,7 +148,6 @@ class Environments:
         return {
             **variables("PARLEY_HISTORY_"),
             "PARLEY_HISTORY_DATABASE_URL": database,
-            **self._kafka(),
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
@@ -175,17 +180,19 @@ class Environments:
             **({"PARLEY_SHARED_PORT": shared} if shared else {}),
         }
 
+    def _tls(self, service: str) -> dict[str, str]:
+        if self._certificates is None or service not in CALLED_SERVICES:
+            return {}
+        # People call the gateway, who have no certificates.
+        is_called_by_services = service != "gateway"
+        return self._certificates.of_service(service, requires_certificates=is_called_by_services)
+
     def _signing_key(self, service: str) -> dict[str, str]:
         path = self._stack.signing_keys / signing_key_name(service)
         return {**_file("PARLEY_SIGNING_KEY_FILE", path), **self._service_keys()}
 
     def _service_keys(self) -> dict[str, str]:
         return _file("PARLEY_SERVICE_KEYS_FILE", self._stack.signing_keys / SERVICE_KEYS)
-
-    def _kafka(self) -> dict[str, str]:
-        # An embedded Kafka has no authentication.
-        security = kafka_security() if self._settings.kafka else {}
-        return {**security, "PARLEY_KAFKA_BOOTSTRAP_SERVERS": self._stack.kafka}
 
     def _model_name(self) -> str:
         return DEMO_MODEL_NAME if self._settings.runs_demo_model else self._settings.model or ""
@@ -202,11 +209,12 @@ class Environments:
         }
 
 
-def kafka_security() -> dict[str, str]:
-    """The variables of Kafka's authentication and encryption, with absolute file paths."""
+def kafka_environment(bootstrap_servers: str) -> dict[str, str]:
+    """The variables with which a child finds an external Kafka, with absolute file paths."""
     given = variables("PARLEY_KAFKA_")
     # Absolute, because the process has another working directory.
-    return {n: str(Path(v).resolve()) if n.endswith("_PATH") and v else v for n, v in given.items()}
+    files = {n: str(Path(v).resolve()) for n, v in given.items() if n.endswith("_PATH") and v}
+    return {**given, **files, "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers}
 
 
 def _file(variable: str, path: Path | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Bodies of the API key routes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -16,6 +16,7 @@ from parley_contracts.session_api.limits import (
     SCOPE_PATTERN,
 )
 from parley_contracts.session_api.requests import ModelName, Request
+from parley_core.limits.limit_fields import LimitFields
 
 ApiKeyName = Annotated[
     str, Meta(min_length=1, max_length=MAX_API_KEY_NAME_LENGTH, pattern=NO_CONTROL_CHARACTER)
@@ -32,6 +33,7 @@ class CreateApiKeyRequest(Request):
         Annotated[tuple[ModelName, ...], Meta(min_length=1, max_length=MAX_API_KEY_MODELS)] | None
     ) = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+    limits: LimitFields | None = None
 
 
 class PresentedApiKey(Request):
@@ -57,6 +59,7 @@ class AuthenticatedApiKey(Struct):
     models: Sequence[str] | None
     created_at: datetime
     expires_at: datetime | None
+    limits: Mapping[str, int] = {}
 
 
 class AuthenticateApiKeysResponse(Struct):

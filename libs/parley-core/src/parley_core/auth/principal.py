@@ -9,11 +9,13 @@ _SERVICE_TENANT = "parley"
 class Credential:
     """What a token says of itself: its `jti`, and when it was issued, in seconds of Unix time.
 
-    None stands for a claim that it lacks. An API key has the time of its creation alone.
+    None stands for a claim that it lacks. An API key has the time of its creation, and `limits` of
+    its own, by name.
     """
 
     token_id: str | None = None
     issued_at: float | None = None
+    limits: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ _EXPECTED_FORM = (
     "PARLEY_MASTER_KEY should look like id:base64 or id:base64,id2:base64, each base64 part the "
     "32 bytes of one key and each id up to 64 letters, digits, '.', '_' or '-'; the first is active"
 )
-_EXPECTED_LIST = "PARLEY_MASTER_KEY is not a list of master keys as the documentation describes"
+_INVALID_LIST = "PARLEY_MASTER_KEY is not a valid list of master keys"
 
 _Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2_048)]
 _Url: TypeAlias = Annotated[str, Meta(pattern="^https?://[^/]+")]
@@ -167,14 +167,14 @@ def _of_list(text: str) -> dict[str, Definition]:
     try:
         entries: Sequence[_Entry] = parse_yaml(text.encode(), list[_Entry])
     except InvalidFile as invalid:
-        raise InvalidMasterKey(f"{_EXPECTED_LIST}: {invalid}") from None
+        raise InvalidMasterKey(f"{_INVALID_LIST}: {invalid}") from None
     keys: dict[str, Definition] = {}
     for number, entry in enumerate(entries, start=1):
         if entry.id in keys:
-            raise InvalidMasterKey(f"{_EXPECTED_LIST}: entry {number} repeats an id")
+            raise InvalidMasterKey(f"{_INVALID_LIST}: entry {number} repeats an id")
         keys[entry.id] = entry.definition
     if not keys:
-        raise InvalidMasterKey(f"{_EXPECTED_LIST}: it is empty")
+        raise InvalidMasterKey(f"{_INVALID_LIST}: it is empty")
     return keys
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from types import FrameType
 
 import uvicorn
 
+from parley_core.http.connection_limits import ConnectionLimits
 from parley_core.process.process_state import ProcessState
+from parley_core.tls.tls_listener import TlsListener
 
 # What a second SIGTERM leaves to requests that run.
 HURRIED_SECONDS = 5.0
@@ -29,6 +32,14 @@ _log = logging.getLogger(__name__)
 
 async def _nothing() -> None:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """`context` is that of the next connection; `handshakes` limits incomplete ones."""
+
+    context: Callable[[], ssl.SSLContext | None]
+    handshakes: ConnectionLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +71,11 @@ class DrainingServer(uvicorn.Server):
         beside: AbstractAsyncContextManager[None],
         *,
         lame_duck_seconds: float,
+        tls: Tls | None = None,
     ) -> None:
         """`beside` is entered before everything else, and left last."""
         super().__init__(config)
+        self._tls = tls
         self._hooks, self._state, self._beside = hooks, state, beside
         self._lame_duck_seconds = lame_duck_seconds
         self._hurried = False
@@ -92,9 +105,24 @@ class DrainingServer(uvicorn.Server):
         return True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for address in dict.fromkeys(each.getsockname()[:2] for each in sockets or []):
-            _log.info("listening on http://%s:%d", *address)
+        sockets = sockets or []
+        await super().startup([] if self._tls else sockets)
+        if self._tls:
+            self.servers.append(self._tls_listener(self._tls, sockets))  # type: ignore[arg-type]
+        scheme = "https" if self._tls else "http"
+        for address in dict.fromkeys(each.getsockname()[:2] for each in sockets):
+            _log.info("listening on %s://%s:%d", scheme, *address)
+
+    def _tls_listener(self, tls: Tls, sockets: list[socket.socket]) -> TlsListener:
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        backlog = self.config.backlog
+        return TlsListener(sockets, protocol, tls.context, tls.handshakes, backlog=backlog)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._state.draining = True

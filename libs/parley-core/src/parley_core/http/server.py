@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import uvicorn
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.types import ASGIApp
 
 from parley_core.http.connection_limits import (
@@ -15,7 +16,7 @@ from parley_core.http.connection_limits import (
     connections_within,
     raise_descriptor_limit,
 )
-from parley_core.http.draining_server import DrainingServer, Hooks
+from parley_core.http.draining_server import DrainingServer, Hooks, Tls
 from parley_core.http.listening_sockets import bind
 from parley_core.http.protocol.early_responses import EarlyResponder, EarlyResponseProtocol
 from parley_core.http.uvicorn_internals import BoundedProtocol, ConnectionReuse
@@ -23,6 +24,7 @@ from parley_core.process.management_server import management_server
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.server_settings import ServerSettings
 from parley_core.runtime.background_tasks import background_tasks
+from parley_core.tls.tls_settings import TlsSettings
 from parley_core.tracing.spans import finish_tracing
 
 _BACKLOG = 2048
@@ -45,6 +47,7 @@ def serve(
     management_port: int | None = None,
     shared_port: int | None = None,
     settings: ServerSettings | None = None,
+    tls: TlsSettings | None = None,
     drain_seconds: int = 5,
     max_connections: int = 0,
     max_connections_per_address: int = 0,
@@ -53,6 +56,8 @@ def serve(
     early_responder: EarlyResponder | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain open requests for at most `drain_seconds`.
+
+    With a certificate in `tls`, all ports but `management_port` speak only TLS.
 
     `host` may be `*`: every address of IPv4 and IPv6. Without a `port` only the application's
     lifespan runs, and the probes on `management_port`. Several processes of one user may listen on
@@ -67,10 +72,13 @@ def serve(
     settings, hooks = settings or ServerSettings(), hooks or Hooks()
     descriptors = raise_descriptor_limit()
     available = connections_within(descriptors)
-    limits = ConnectionLimits(
-        max_connections=min(max_connections or available, available),
-        max_per_address=max_connections_per_address,
-        exempt=trusted_proxies,
+    limits, handshakes = (
+        ConnectionLimits(
+            max_connections=min(max_connections or available, available),
+            max_per_address=max_connections_per_address,
+            exempt=trusted_proxies,
+        )
+        for _ in range(2)
     )
     if port is not None:
         monitor.registry.register(limits)
@@ -94,8 +102,13 @@ def serve(
     bound = [*bind(host, port)] if port is not None else []
     if shared_port is not None:
         bound += bind(host, shared_port, shared=True)
-    # Duplicates of one socket accept from the same queue.
-    sockets = [each.dup() for each in bound for _ in range(_SOCKETS_PER_PORT)]
+    # Duplicates of one socket accept from the same queue. The listener for TLS needs none.
+    with_tls = None
+    if tls and tls.server:
+        with_tls = Tls(lambda: tls.server, handshakes)
+        _register_expiry(monitor.registry, tls)
+    copies = 1 if with_tls else _SOCKETS_PER_PORT
+    sockets = [each.dup() for each in bound for _ in range(copies)]
     for each in bound:
         each.close()
     # Objects loaded by now are permanent.
@@ -111,7 +124,12 @@ def serve(
             yield
 
     server = DrainingServer(
-        config, hooks, monitor.state, beside(), lame_duck_seconds=settings.lame_duck_seconds
+        config,
+        hooks,
+        monitor.state,
+        beside(),
+        lame_duck_seconds=settings.lame_duck_seconds,
+        tls=with_tls,
     )
     try:
         server.run(sockets)
@@ -122,6 +140,15 @@ def serve(
         # Those of a start that failed.
         for each in (*sockets, *management):
             each.close()
+
+
+def _register_expiry(registry: CollectorRegistry, tls: TlsSettings) -> None:
+    expiry = Gauge(
+        "parley_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate of the main port expires.",
+        registry=registry,
+    )
+    expiry.set_function(lambda: tls.expires_at.timestamp() if tls.expires_at else 0)
 
 
 def protocol_class(early_responder: EarlyResponder | None) -> Callable[..., BoundedProtocol]:

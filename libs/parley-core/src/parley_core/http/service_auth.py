@@ -77,7 +77,7 @@ def caller_of(request: Request) -> Caller:
 
 
 def calling_service(request: Request) -> str:
-    """The service that makes a request to an authenticated route."""
+    """The service whose key has signed a request to an authenticated route."""
     return str(request.scope["state"]["calling_service"])
 
 

@@ -25,6 +25,8 @@ from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.http.service_auth import SERVICE_NOT_ALLOWED
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
+from parley_core.tls.tls_failures import TlsFailureLog
+from parley_core.tls.tls_settings import TlsSettings
 from parley_core.tracing.spans import (
     NO_SPAN,
     Span,
@@ -44,12 +46,8 @@ _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
 _ERROR_FIELDS = {"message", "type", "param", "code"}
 # Of an error: when to retry, and the limit that is reached.
 _FORWARDED_HEADERS = (
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-tokens",
-    "x-ratelimit-reset-tokens",
+    *("retry-after", "retry-after-ms", "x-should-retry"),
+    *(f"x-ratelimit-{each}-tokens" for each in ("limit", "remaining", "reset")),
 )
 _CONNECTION_ERRORS = (
     aiohttp.ServerDisconnectedError,
@@ -110,12 +108,14 @@ class ServiceClient:
         callee: str,
         key: SigningKey,
         monitor: ProcessMonitor | None = None,
+        tls: TlsSettings | None = None,
         pseudonym_of: PseudonymOf = received_pseudonym,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http, self._url = http, url.rstrip("/")
         self._caller, self._callee, self._clock = key.service, callee, clock
-        self._monitor = monitor
+        self._monitor, self._tls = monitor, tls or TlsSettings()
+        self._tls_failures = TlsFailureLog(callee)
         self._server = server_attributes(url)
         self._tokens = PrincipalSigner(key, audience=callee, pseudonym_of=pseudonym_of)
         self.service_principal = service_principal(key.service)
@@ -149,8 +149,8 @@ class ServiceClient:
                             raise
                         # Its replica may be shutting down; other replicas share the address.
                         response = await self._request(method, path, body, query, request_headers)
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                raise self._unreachable() from None
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._unreachable(error) from None
             if hop.recording:
                 hop.set({"http.response.status_code": response.status})
             if response.status >= 300:
@@ -171,9 +171,8 @@ class ServiceClient:
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Stream a response; its reads time out after `idle_timeout` seconds without a byte.
 
-        Its head must arrive within that time, however many 1xx responses come before it.
-
-        Raises as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
+        Its head must arrive within that time, however many 1xx responses come before it. Raises
+        as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
         with self._observed(method) as hop:
@@ -187,11 +186,12 @@ class ServiceClient:
                         headers=request_headers,
                         timeout=timeout,
                         allow_redirects=False,
+                        ssl=self._tls.client,
                     )
                     is_error = response.status >= 300
                     error_response = await _read_response(response) if is_error else None
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                raise self._unreachable() from None
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._unreachable(error) from None
             if hop.recording:
                 hop.set({"http.response.status_code": response.status})
             if error_response is not None:
@@ -243,6 +243,7 @@ class ServiceClient:
             headers=headers,
             timeout=_CONNECT_TIMEOUT,
             allow_redirects=False,
+            ssl=self._tls.client,
         ) as response:
             return await _read_response(response)
 
@@ -265,7 +266,8 @@ class ServiceClient:
             headers["content-type"] = "application/json"
         return headers
 
-    def _unreachable(self) -> Unavailable:
+    def _unreachable(self, error: Exception | None = None) -> Unavailable:
+        self._tls_failures.report(error)
         return Unavailable(
             f"The {self._callee} service cannot be reached. Please retry.",
             code=f"{self._callee}_unavailable",
@@ -281,11 +283,8 @@ class ServiceClient:
             if error["code"] == SERVICE_NOT_ALLOWED:
                 _log.error("%s does not let %s make this call", self._callee, self._caller)
                 return self._unreachable()
-            headers = {
-                name: response.headers[name]
-                for name in _FORWARDED_HEADERS
-                if name in response.headers
-            }
+            sent = response.headers
+            headers = {name: sent[name] for name in _FORWARDED_HEADERS if name in sent}
             return ServiceError(response.status, error, headers)
         except (ValueError, KeyError, TypeError):
             return self._unreachable()

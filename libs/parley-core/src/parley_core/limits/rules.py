@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cachetools import LRUCache
@@ -31,6 +31,8 @@ COMPLETION_LIMITS: frozenset[LimitName] = TOKEN_LIMITS | BUDGETS | {"turns_per_m
 Counted = Literal["person", "tenant"]
 """Whose use a limit counts."""
 COUNTED: tuple[Counted, ...] = get_args(Counted)
+
+_Request = tuple[Principal, frozenset[tuple[str, int]], str | None]
 
 # The limits of so many people and models are remembered.
 _MAX_REMEMBERED = 10_000
@@ -89,13 +91,12 @@ class LimitRules:
     """For each limit the most specific rule that applies and sets it decides.
 
     Of rules that differ only in a scope, and apply both, the one with the highest limit. Rules that
-    count a tenant are decided beside those that count a person.
+    count a tenant are decided beside those that count a person, and so are the limits that the API
+    key of the principal has of its own.
     """
 
     def __init__(self, rules: Sequence[LimitRule] = ()) -> None:
-        self._remembered: LRUCache[tuple[Principal, str | None], Sequence[Limit]] = LRUCache(
-            _MAX_REMEMBERED
-        )
+        self._remembered: LRUCache[_Request, Sequence[Limit]] = LRUCache(_MAX_REMEMBERED)
         self._use(rules)
 
     def replace(self, other: "LimitRules") -> None:
@@ -117,9 +118,11 @@ class LimitRules:
         """The limits of a request; without a `model`, those that depend on none."""
         if not self._rules:
             return ()
-        limits = self._remembered.get((principal, model))
+        # Principals are equal whatever their credentials are.
+        key = principal, principal.credential.limits, model
+        limits = self._remembered.get(key)
         if limits is None:
-            limits = self._remembered[principal, model] = [*self._decide(principal, model)]
+            limits = self._remembered[key] = [*_lowest(self._decide(principal, model))]
         return limits
 
     def of_every_model(self, principal: Principal) -> Sequence[Limit]:
@@ -138,6 +141,7 @@ class LimitRules:
         return [*self.of(principal), *single]
 
     def _decide(self, principal: Principal, model: str | None) -> Iterator[Limit]:
+        own = dict(principal.credential.limits)
         applying = [rule for rule in self._rules if rule.applies_to(principal, model)]
         for name in LIMIT_NAMES:
             for per in COUNTED:
@@ -145,6 +149,17 @@ class LimitRules:
                 if candidates:
                     rule = max(candidates, key=lambda each: _precedence(each, name))
                     yield Limit(name, rule.limits[name], rule.api_key, rule.model, per)
+            if name in own:
+                yield Limit(name, own[name], principal.api_key)
+
+
+def _lowest(limits: Iterable[Limit]) -> Iterable[Limit]:
+    """A rule and the key itself may limit the same."""
+    found: dict[Limit, Limit] = {}
+    for limit in limits:
+        same = replace(limit, value=0)
+        found[same] = min(found.get(same, limit), limit, key=lambda each: each.value)
+    return found.values()
 
 
 def _precedence(rule: LimitRule, name: LimitName) -> tuple[tuple[bool, ...], int]:

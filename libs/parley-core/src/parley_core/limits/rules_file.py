@@ -6,17 +6,13 @@ from typing import Annotated
 import msgspec
 from pydantic import Field
 
+from parley_core.limits.limit_fields import LimitFields
 from parley_core.limits.rules import LIMIT_NAMES, REQUEST_LIMITS, Counted, LimitRule, LimitRules
 from parley_core.runtime.settings import InvalidSettings, Variable
 from parley_core.runtime.text_files import InvalidFile
 from parley_core.runtime.yaml_file import read_yaml
 
 MAX_RULES = 1_000
-MAX_OPEN = 1_000
-MAX_PER_MINUTE = 1_000_000
-MAX_TOKENS = 10**12
-# In micro-units: a thousand million of the currency.
-MAX_COST = 10**15
 
 LimitsFileSetting = Annotated[
     Path | None,
@@ -25,10 +21,6 @@ LimitsFileSetting = Annotated[
 ]
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-_Open = Annotated[int, msgspec.Meta(ge=0, le=MAX_OPEN)]
-_PerMinute = Annotated[int, msgspec.Meta(ge=0, le=MAX_PER_MINUTE)]
-_Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
-_Cost = Annotated[int, msgspec.Meta(ge=0, le=MAX_COST)]
 
 
 def read_limit_rules(path: Path | None) -> LimitRules:
@@ -41,24 +33,16 @@ def read_limit_rules(path: Path | None) -> LimitRules:
         raise InvalidSettings(f"PARLEY_LIMITS_FILE is wrong: {invalid}.") from None
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+class _Entry(LimitFields, kw_only=True):
     tenant: _Name | None = None
     user: _Name | None = None
     api_key: _Name | None = None
     scope: _Name | None = None
     model: _Name | None = None
     per: Counted = "person"
-    requests_per_minute: _PerMinute | None = None
-    turns_per_minute: _PerMinute | None = None
-    open_turns: _Open | None = None
-    open_streams: _Open | None = None
-    tokens_per_minute: _Tokens | None = None
-    tokens_per_day: _Tokens | None = None
-    cost_per_day: _Cost | None = None
-    cost_per_month: _Cost | None = None
 
     def __post_init__(self) -> None:
-        limits = self.to_rule().limits
+        limits = self.values()
         if not limits:
             raise ValueError(f"the rule sets none of {', '.join(LIMIT_NAMES)}")
         if self.model is not None and (of_requests := limits.keys() & REQUEST_LIMITS):
@@ -67,9 +51,8 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError("the limit of a tenant cannot depend on a user, API key or scope")
 
     def to_rule(self) -> LimitRule:
-        values = {name: getattr(self, name) for name in LIMIT_NAMES}
         return LimitRule(
-            {name: value for name, value in values.items() if value is not None},
+            self.values(),
             tenant=self.tenant,
             user=self.user,
             api_key=self.api_key,

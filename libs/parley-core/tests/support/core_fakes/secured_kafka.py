@@ -3,16 +3,10 @@
 import base64
 import json
 import time
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from parley_cli.engines import KafkaServer, free_port
+from parley_cli.tls.local_authority import LocalAuthority
 
 USER, PASSWORD = "parley", "a password of the tests"
 
@@ -67,65 +61,11 @@ class SecuredKafka(KafkaServer):
 
 
 def _write_certificates(folder: Path) -> None:
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = _certificate("authority", authority_key, "authority", authority_key, own=True)
-    (folder / "authority.pem").write_bytes(_pem(authority))
+    authority = LocalAuthority.create("authority")
+    (folder / "authority.pem").write_text(authority.certificate)
     for name in ("broker", "client"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(name, key, "authority", authority_key)
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        (folder / f"{name}.pem").write_bytes(private + _pem(certificate) + _pem(authority))
-
-
-def _certificate(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: str,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    *,
-    own: bool = False,
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(
-        _name(issuer),
-        _name(name),
-        key.public_key(),
-        x509.random_serial_number(),
-        now - timedelta(minutes=1),
-        now + timedelta(days=1),
-    )
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    builder = builder.add_extension(x509.BasicConstraints(own, None), critical=True)
-    # Python 3.13 requires the extensions of RFC 5280.
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=own,
-        crl_sign=own,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    builder = builder.add_extension(usage, critical=True)
-    for extension in (address, identifier, issued_by):
-        builder = builder.add_extension(extension, critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
-
-
-def _name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
+        issued = authority.issue(name)
+        (folder / f"{name}.pem").write_text(issued.key + issued.certificate)
 
 
 def _unsigned_token() -> str:

@@ -15,16 +15,31 @@ from typing import Any
 LIMIT, FAR_LIMIT = 1, 60
 PROCESS = """
 import asyncio, os, sys, time
+from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
+from parley_core.process import settings_reloader
 from parley_core.process.exit_codes import exit_code
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.server_settings import ServerSettings
+from parley_core.process.settings_reloader import SettingsReloader
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.safe_logging import configure_logging
+from parley_core.runtime.settings import Settings, load
+from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 
-app, ending = FastAPI(), asyncio.Event()
+class ExampleSettings(Settings):
+    tls: TlsGroup = TlsSettings()
+
+@asynccontextmanager
+async def lifespan(app):
+    settings_reloader.CHECK_INTERVAL_SECONDS = 0.05
+    async with background_tasks(reloader.run()):
+        yield
+
+app, ending = FastAPI(lifespan=lifespan), asyncio.Event()
 
 @app.get("/ends")
 async def ends():
@@ -59,7 +74,10 @@ configure_logging("test")
 port, drain_seconds = int(sys.argv[1]), int(sys.argv[2])
 shared = int(os.environ["SHARED_PORT"]) if "SHARED_PORT" in os.environ else None
 management = int(os.environ["MANAGEMENT_PORT"]) if "MANAGEMENT_PORT" in os.environ else None
-monitor = ProcessMonitor("test")
+monitor, settings = ProcessMonitor("test"), load(ExampleSettings)
+reloader = SettingsReloader(
+    settings, lambda fresh: settings.tls.replace(fresh.tls), monitor.registry
+)
 
 async def prepare():
     if "unprepared" in sys.argv:
@@ -78,6 +96,7 @@ def run():
             lame_duck_seconds=float(os.environ.get("LAME_DUCK", 0)),
             connection_max_seconds=float(os.environ.get("CONNECTION_MAX", 60)),
         ),
+        tls=settings.tls,
         drain_seconds=drain_seconds,
         hooks=Hooks(prepare=prepare, on_drain=on_drain),
     )
@@ -86,7 +105,7 @@ def run():
 
 sys.exit(exit_code(run))
 """
-LISTENING = re.compile(rb"listening on http://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(rb"listening on https?://127\.0\.0\.1:(\d+)")
 
 
 @asynccontextmanager

@@ -151,6 +151,7 @@ API_KEY = ApiKey(
     models=["parley-demo"],
     created_at=_TIME,
     expires_at=None,
+    limits={"cost_per_month": 5_000_000},
     last_used_on=_TIME.date(),
 )
 CREATED_API_KEY = CreatedApiKey(

@@ -92,5 +92,6 @@ def _unavailable() -> Unavailable:
 
 def _principal(key: AuthenticatedApiKey) -> Principal:
     models = None if key.models is None else frozenset(key.models)
-    created = Credential(issued_at=key.created_at.timestamp())
-    return Principal(key.tenant, key.user, frozenset(key.scopes), models, str(key.id), created)
+    limits = frozenset(key.limits.items())
+    credential = Credential(issued_at=key.created_at.timestamp(), limits=limits)
+    return Principal(key.tenant, key.user, frozenset(key.scopes), models, str(key.id), credential)

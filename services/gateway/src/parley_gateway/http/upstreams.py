@@ -5,6 +5,7 @@ import aiohttp
 from parley_core.auth.service_keys import SigningKey
 from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.tls.tls_settings import TlsSettings
 
 
 class Upstreams:
@@ -19,6 +20,7 @@ class Upstreams:
         inference_url: str,
         history_url: str,
         monitor: ProcessMonitor | None = None,
+        tls: TlsSettings | None = None,
     ) -> None:
         def client(name: str, url: str) -> ServiceClient:
             return ServiceClient(
@@ -27,6 +29,7 @@ class Upstreams:
                 callee=name,
                 key=key,
                 monitor=monitor,
+                tls=tls,
                 pseudonym_of=key.pseudonym_of,
             )
 

@@ -20,6 +20,7 @@ from parley_contracts.session_api.limits import (
     MAX_REVOCATION_TARGET_LENGTH,
 )
 from parley_contracts.session_api.turns import OnOpenTurn
+from parley_core.limits.limit_fields import MAX_COST, MAX_OPEN, MAX_PER_MINUTE, MAX_TOKENS
 from parley_events.api_key import RevocationKind
 from parley_gateway.schemas.fields import (
     ASSISTANT_ID_REGEX,
@@ -209,6 +210,27 @@ class DefineAssistant(RequestModel):
     model: ModelName | None = Field(None, description="Default: the default model.")
 
 
+_Open = Annotated[int, Field(ge=0, le=MAX_OPEN)]
+_PerMinute = Annotated[int, Field(ge=0, le=MAX_PER_MINUTE)]
+_Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
+_Cost = Annotated[
+    int, Field(ge=0, le=MAX_COST, description="In micro-units of the currency of the prices.")
+]
+
+
+class ApiKeyLimits(RequestModel):
+    """They apply beside one's own limits, and none may exceed one's own."""
+
+    requests_per_minute: _PerMinute | None = None
+    turns_per_minute: _PerMinute | None = None
+    open_turns: _Open | None = None
+    open_streams: _Open | None = None
+    tokens_per_minute: _Tokens | None = None
+    tokens_per_day: _Tokens | None = None
+    cost_per_day: _Cost | None = None
+    cost_per_month: _Cost | None = None
+
+
 class CreateApiKey(RequestModel):
     name: Name = Field(
         min_length=1,
@@ -224,6 +246,9 @@ class CreateApiKey(RequestModel):
     )
     expires_at: Instant | None = Field(
         None, description="Within 10 years. Default: when it is revoked."
+    )
+    limits: ApiKeyLimits | None = Field(
+        None, description="What the key may use, of what the operator's limits count."
     )
 
 

@@ -29,11 +29,13 @@ def api_key_routes(api_keys: ApiKeys) -> Sequence[Route]:
         body, idempotent_request = await decode_idempotent_body(
             request, caller, CreateApiKeyRequest
         )
+        limits = body.limits.values() if body.limits else {}
         definition = ApiKeyDefinition(
             body.name,
             [*dict.fromkeys(body.scopes)],
             None if body.models is None else [*dict.fromkeys(body.models)],
             body.expires_at,
+            {str(name): value for name, value in limits.items()},
         )
         key, credential, is_new = await api_keys.create(caller, definition, idempotent_request)
         created = CreatedApiKey(**dict(_shape(key)), key=credential)
@@ -83,6 +85,7 @@ def _shape(key: ApiKeyState) -> ApiKey:
         models=None if definition.models is None else [*definition.models],
         created_at=key.created_at,
         expires_at=definition.expires_at,
+        limits=dict(definition.limits),
         last_used_on=key.last_used_on,
     )
 
@@ -97,4 +100,5 @@ def _authenticated(key: ApiKeyState) -> AuthenticatedApiKey:
         definition.models,
         key.created_at,
         definition.expires_at,
+        definition.limits,
     )

@@ -26,12 +26,11 @@ from parley_session.storage.keys.search_keys import SearchKeys
 
 def key_routes(store: EventStore, search_keys: SearchKeys, audit: AuditTrail) -> Sequence[Route]:
     async def read_data_keys(request: Request) -> Response:
-        caller = caller_of(request)
         body = await decode_body(request, DataKeysRequest)
         # History opens what people read, which is not recorded.
         if calling_service(request) != "history":
             address = request.client.host if request.client else None
-            operator = replace(caller, client_address=address)
+            operator = replace(caller_of(request), client_address=address)
             await audit.record_opened_keys(operator, body.session_ids)
         keys = await store.data_keys(body.session_ids)
         secrets = {session_id: _secret(key) for session_id, key in keys.items()}

@@ -18,6 +18,7 @@ from parley_core.http.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
 )
+from parley_core.limits.rules import LIMIT_NAMES, LimitRules
 from parley_events.uuid7 import uuid7_after
 from parley_session.application.audit.audit_data import audit_data
 from parley_session.application.command_executor import Clock, command_metadata_for
@@ -43,8 +44,16 @@ _DERIVE_SECRET = b"secret of an API key: "
 
 
 class ApiKeys:
-    def __init__(self, store: ApiKeyStore, installation_key: InstallationKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ApiKeyStore,
+        installation_key: InstallationKey,
+        clock: Clock,
+        rules: LimitRules | None = None,
+    ) -> None:
+        """`rules` bound the limits of new keys."""
         self._store, self._installation_key, self._clock = store, installation_key, clock
+        self._rules = rules or LimitRules()
 
     async def create(
         self, caller: Caller, definition: ApiKeyDefinition, request: IdempotentRequest | None
@@ -138,11 +147,31 @@ class ApiKeys:
                 code="missing_scope",
                 param="scopes",
             )
+        self._check_limits(principal, definition)
         expires_at, now = definition.expires_at, self._clock()
         if expires_at is not None and not now < expires_at < now + _MAX_LIFETIME:
             raise InvalidRequest(
                 "An API key expires in the future, within 10 years.", param="expires_at"
             )
+
+    def _check_limits(self, principal: Principal, definition: ApiKeyDefinition) -> None:
+        """Raises InvalidRequest."""
+        own = {limit.name: limit.value for limit in self._rules.of(principal)}
+        for name in LIMIT_NAMES:
+            value = definition.limits.get(name)
+            if value is None:
+                continue
+            if not self._rules.limit_any([name]):
+                raise InvalidRequest(
+                    f"The operator limits no `{name}`, so that those of an API key cannot be "
+                    "limited either.",
+                    param=f"limits.{name}",
+                )
+            if value > own.get(name, value):
+                raise InvalidRequest(
+                    f"`{name}` of an API key is at most that of its owner, {own[name]}.",
+                    param=f"limits.{name}",
+                )
 
     def _today(self) -> date:
         return self._clock().date()

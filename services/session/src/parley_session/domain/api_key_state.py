@@ -1,11 +1,11 @@
 """API keys: what one is, and the events of its creation and revocation. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from parley_events.api_key import ApiKeyCreated, ApiKeyEvent, ApiKeyRevoked
+from parley_events.api_key import ApiKeyCreated, ApiKeyEvent, ApiKeyLimits, ApiKeyRevoked
 from parley_events.uuid7 import uuid7_after
 from parley_session.domain.session.errors import DomainError
 from parley_session.domain.session.event_builder import CommandMetadata
@@ -17,12 +17,13 @@ class ApiKeyNotFound(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyDefinition:
-    """What the owner chose; `models` is None for all."""
+    """What the owner chose; `models` is None for all. `limits` are by name."""
 
     name: str
     scopes: Sequence[str]
     models: Sequence[str] | None
     expires_at: datetime | None
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def created_event(
         scopes=definition.scopes,
         models=definition.models,
         expires_at=definition.expires_at,
+        limits=ApiKeyLimits(**definition.limits) if definition.limits else None,
     )
     event_id = uuid7_after(None, metadata.now, metadata.randomness)
     return ApiKeyEvent(event_id, key_id, 1, metadata.now, data)

@@ -98,6 +98,7 @@ class EventStore:
         if row is None:
             return None
         if row["wrapped_key"] is None:
+            self._sessions.remove(session_id)
             raise KeyDestroyed(f"the key of session {session_id} was destroyed")
         session = await self._session_at(session_id, row["version"])
         return LoadedSession(session, DataKey.generate())

@@ -119,7 +119,7 @@ async def test_retention_does_not_erase_completions(pool: Pool) -> None:
 async def test_only_inference_records_completions_and_only_valid_ones(session: Service) -> None:
     body = {"id": str(uuid4()), "model": "demo", "status": "completed", "usage": USAGE}
     rejected = await session.call("POST", "/completions", body, issuer="gateway")
-    assert rejected.error == (401, "unauthenticated", None)
+    assert rejected.error == (403, "service_not_allowed", None)
     for wrong, param in (
         ({"id": "x"}, "id"),
         ({"status": "cancelled"}, "status"),

@@ -120,7 +120,7 @@ async def test_a_model_suggests_a_title_for_an_untitled_session(session: Service
     assert (read["title"], read["version"]) == ("Greetings", 2)
     unknown = await session.end(f"/sessions/{uuid4()}/title", {"title": "x", **body})
     assert unknown.error == (404, "session_not_found", None)
-    assert (await session.call("POST", path, {"title": "x", **body})).status == 401
+    assert (await session.call("POST", path, {"title": "x", **body})).status == 403
 
 
 async def test_a_model_stores_a_summary(session: Service) -> None:

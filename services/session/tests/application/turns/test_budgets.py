@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from session_support.budgets import (
+    API_KEY,
     COMPLETION_COST,
     COST,
     PRICE,
@@ -193,12 +194,26 @@ async def test_budgets_of_an_api_key_and_of_a_tenant_count_beside_that_of_a_pers
     budgeted: Budgeted,
 ) -> None:
     session = await budgeted(
-        "{cost_per_day: 9000}, {api_key: k-1, cost_per_day: 1500},{per: tenant, cost_per_day: 3500}"
+        f"{{cost_per_day: 9000}}, {{api_key: {API_KEY}, cost_per_day: 1500}},"
+        "{per: tenant, cost_per_day: 3500}"
     )
-    program = Principal("default", "ada", api_key="k-1")
+    program = Principal("default", "ada", api_key=API_KEY)
     for who, status in ((program, 201), (program, 429), (ADA, 201), (EVE, 201), (EVE, 429)):
         assert (await opened(session, who)).status == status
     assert (await opened(session, OTHER_ADA)).status == 201
+
+
+async def test_a_key_with_a_budget_of_its_own_leaves_the_rest_to_its_owner(
+    budgeted: Budgeted,
+) -> None:
+    session = await budgeted("{cost_per_day: 9000}")
+    body = {"name": "a program", "limits": {"cost_per_day": 1_500}}
+    key = (await session.call("POST", "/api-keys", body)).body
+    program = Principal("default", "ada", api_key=key["id"])
+    for who, status in ((program, 201), (program, 429), (ADA, 201)):
+        assert (await opened(session, who)).status == status
+    assert (await admit(session, program)).status == 200
+    assert (await admit(session, program)).error == (429, "quota_exceeded", "cost_per_day")
 
 
 async def test_a_model_without_a_known_price_is_refused_to_those_with_a_budget(

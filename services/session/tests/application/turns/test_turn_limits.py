@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from session_support.budgets import API_KEY
 from session_support.client import ADA, EVE, OTHER_ADA, ApiResponse
 from session_support.service import Service
 
@@ -165,8 +166,8 @@ async def test_a_limit_of_zero_admits_nothing(limited: Limited) -> None:
 
 
 async def test_a_rule_with_an_api_key_counts_that_key_alone(limited: Limited) -> None:
-    session = await limited("{turns_per_minute: 3}, {api_key: k-1, turns_per_minute: 1}")
-    program = Principal("default", "ada", api_key="k-1")
+    session = await limited(f"{{turns_per_minute: 3}}, {{api_key: {API_KEY}, turns_per_minute: 1}}")
+    program = Principal("default", "ada", api_key=API_KEY)
     assert (await opened(session, program)).status == 201
     assert (await opened(session, program)).status == 429
     # What the key does counts towards the limit of its person, too.

@@ -8,6 +8,7 @@ from parley_core.auth.principal import Principal
 from session_support.client import ADA, ApiResponse
 from session_support.service import Service
 
+API_KEY = "0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e"
 Budgeted = Callable[[str], Awaitable[Service]]
 """Starts a session service with these rules and MODELS."""
 

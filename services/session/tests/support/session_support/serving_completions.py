@@ -13,6 +13,7 @@ from parley_session.application.turns.turn_costs import TurnCosts
 from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.domain.decide_completion import RecordCompletion
 from parley_session.storage.assistant_repository import AssistantRepository
+from parley_session.storage.keys.api_key_store import ApiKeyStore
 from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_counts import TurnCounts
 from session_support.appending import CALLER
@@ -27,7 +28,7 @@ async def serve_completion(pool: Pool, *, ago: timedelta = timedelta(0)) -> UUID
     command = RecordCompletion(uuid4(), "demo", "completed", USAGE, PRICE)
     store, rows = components_on(pool).store, SessionIndex(pool)
     costs = TurnCosts(ModelPrices({}, ""), AssistantCatalogue(AssistantRepository(pool), "demo"))
-    limits = TurnLimits(LimitRules(), TurnCounts(pool), costs)
+    limits = TurnLimits(LimitRules(), TurnCounts(pool), costs, ApiKeyStore(pool).limits_of)
     completions = CompletionRecorder(store, rows, limits, clock=lambda: datetime.now(UTC) - ago)
     await completions.record(command, CALLER)
     return command.id

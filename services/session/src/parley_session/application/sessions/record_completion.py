@@ -18,7 +18,7 @@ class CompletionRecorder:
     async def record(self, command: RecordCompletion, caller: Caller) -> None:
         """Idempotent. Raises SessionIdUnavailable if another stream has the id."""
         event = completion_served(command, command_metadata_for(caller, self._clock()))
-        subjects = self._limits.completion_subjects(caller.principal, command.model)
+        subjects = await self._limits.completion_subjects(caller.principal, command.model)
         if await self._store.append_single_event_stream(event, subjects):
             return
         if not await self._index.has_completion(command.id, caller.principal):

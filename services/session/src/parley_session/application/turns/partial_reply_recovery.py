@@ -16,12 +16,11 @@ from parley_session.domain.session.commands import FailReply
 log = logging.getLogger(__name__)
 
 _ENTRIES_PER_READ = 2_000
-_DETAILS = "The reply was interrupted. Please retry."
-
-
-# An outage of Redis must not delay the sweeper.
+# The turn buffer only saves the text of interrupted replies: an outage of Redis must not delay
+# the sweeper.
 _REDIS_TIMEOUT_SECONDS = 1
 _REDIS_CIRCUIT_OPEN_SECONDS = 5
+_DETAILS = "The reply was interrupted. Please retry."
 
 
 @asynccontextmanager

@@ -1,17 +1,20 @@
 """Turn limits: how many turns and tokens a person may use, decided where the turn is committed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from cachetools import LRUCache
+
 from parley_contracts.session_api.limit_bodies import AdmitCompletionRequest, LimitStatus
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import Credential, Principal
 from parley_core.limits.refusals import BudgetExceeded, LimitExceeded, rate_limit_headers
 from parley_core.limits.rules import (
     BUDGETS,
+    LIMIT_NAMES,
     REQUEST_LIMITS,
     TOKEN_LIMITS,
     Limit,
@@ -26,10 +29,21 @@ from parley_session.storage.append.counted_usage import UsageCounted
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.turn_counts import CountedTurn, LimitReached, TurnCounts, Windows
 
+_MAX_REMEMBERED = 10_000
+
 
 class TurnLimits:
-    def __init__(self, rules: LimitRules, counts: TurnCounts, costs: TurnCosts) -> None:
+    def __init__(
+        self,
+        rules: LimitRules,
+        counts: TurnCounts,
+        costs: TurnCosts,
+        key_limits: Callable[[UUID], Awaitable[Mapping[str, int]]],
+    ) -> None:
+        """`key_limits` reads those that an API key has of its own, which never change."""
         self._rules, self._counts, self._costs = rules, counts, costs
+        self._read_key_limits = key_limits
+        self._key_limits: LRUCache[str, frozenset[tuple[str, int]]] = LRUCache(_MAX_REMEMBERED)
 
     @property
     def usage_counted(self) -> UsageCounted:
@@ -51,6 +65,7 @@ class TurnLimits:
         None for a person without limits. Raises NotFound for a model that has no price, if the
         person has a budget.
         """
+        principal = await self._with_key_limits(principal)
         counted = self._counted(principal, requested.model, without=REQUEST_LIMITS)
         if counted is None:
             return None
@@ -70,6 +85,7 @@ class TurnLimits:
         gateway, which limits those. Raises LimitExceeded or BudgetExceeded, or NotFound for a model
         that has no price.
         """
+        principal = await self._with_key_limits(principal)
         counted = self._counted_completion(principal, request.model)
         if counted is None:
             return None
@@ -84,10 +100,11 @@ class TurnLimits:
         """End the reservation of a completion that did not run."""
         await self._counts.release(principal, id)
 
-    def completion_subjects(self, principal: Principal, model: str) -> Sequence[str]:
+    async def completion_subjects(self, principal: Principal, model: str) -> Sequence[str]:
         """The subjects to which the tokens and the cost of a completion count."""
         if self.usage_counted == "nothing":
             return ()
+        principal = await self._with_key_limits(principal)
         counted = self._counted_completion(principal, model)
         return counted.subjects if counted else ()
 
@@ -115,6 +132,7 @@ class TurnLimits:
 
     async def token_headers(self, principal: Principal, model: str) -> Mapping[str, str]:
         """The headers of the limit of tokens of which the least is left, if there is one."""
+        principal = await self._with_key_limits(principal)
         limits = [each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS]
         if not limits:
             return {}
@@ -131,6 +149,7 @@ class TurnLimits:
 
     async def standing(self, principal: Principal) -> Sequence[LimitStatus]:
         """Where the person stands, for each of their limits."""
+        principal = await self._with_key_limits(principal)
         limits = [
             limit
             for limit in self._rules.of_every_model(principal)
@@ -140,6 +159,16 @@ class TurnLimits:
             return []
         windows = await self._counts.read(principal, limits)
         return [self._status(limit, principal, windows) for limit in limits]
+
+    async def _with_key_limits(self, principal: Principal) -> Principal:
+        key = principal.api_key
+        if key is None or not self._rules.limit_any(LIMIT_NAMES):
+            return principal
+        limits = self._key_limits.get(key)
+        if limits is None:
+            found = await self._read_key_limits(UUID(key))
+            limits = self._key_limits[key] = frozenset(found.items())
+        return replace(principal, credential=Credential(limits=limits))
 
     def _counted_completion(self, principal: Principal, model: str) -> CountedTurn | None:
         return self._counted(principal, model, without=REQUEST_LIMITS | {"open_turns"})

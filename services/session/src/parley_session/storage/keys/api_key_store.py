@@ -1,9 +1,10 @@
 """Store of API keys: one statement per change, with its event and the outbox."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
@@ -18,13 +19,25 @@ from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
 REVOKED_LATELY_SECONDS = 120
 MAX_REVOCATIONS = 1_000
 
-_BY_ID = "SELECT * FROM api_keys WHERE stream_id = $1"
-_OF_PERSON = """
-SELECT * FROM api_keys WHERE tenant = $1 AND owner = $2 AND revoked_at IS NULL
-ORDER BY created_at DESC, stream_id
+# Limits never change, so that the first event has them.
+_SELECT = """
+SELECT api_keys.*, (
+    SELECT data ->> 'limits' FROM api_key_events
+    WHERE api_key_events.stream_id = api_keys.stream_id AND api_key_events.sequence = 1
+) AS limits
+FROM api_keys
 """
-_VALID = """
-SELECT * FROM api_keys WHERE stream_id = ANY ($1) AND api_keys.revoked_at IS NULL
+_BY_ID = _SELECT + "WHERE stream_id = $1"
+_OF_PERSON = (
+    _SELECT
+    + """
+WHERE tenant = $1 AND owner = $2 AND revoked_at IS NULL ORDER BY created_at DESC, stream_id
+"""
+)
+_VALID = (
+    _SELECT
+    + """
+WHERE stream_id = ANY ($1) AND api_keys.revoked_at IS NULL
     AND (expires_at IS NULL OR expires_at > now())
     AND NOT EXISTS (
         SELECT FROM revocations
@@ -32,6 +45,7 @@ SELECT * FROM api_keys WHERE stream_id = ANY ($1) AND api_keys.revoked_at IS NUL
             AND revocations.revoked_at >= api_keys.created_at
     )
 """
+)
 
 _APPEND = """
 WITH changed AS ({}), stored AS (
@@ -74,6 +88,9 @@ SELECT stream_id FROM api_keys WHERE revoked_at > now() - make_interval(secs => 
 """
 
 
+_decode_limits = msgspec.json.Decoder(dict[str, int]).decode
+
+
 class ApiKeyStore:
     def __init__(self, pool: Pool, on_appended: Callable[[], None] = lambda: None) -> None:
         """`on_appended` is called after each commit of an event."""
@@ -114,6 +131,11 @@ class ApiKeyStore:
         """The key, revoked or not."""
         row = await self._pool.fetchrow(_BY_ID, key_id)
         return None if row is None else _state_of(row)
+
+    async def limits_of(self, key_id: UUID) -> Mapping[str, int]:
+        """Of a key that may be revoked; none of an unknown one."""
+        key = await self.find(key_id)
+        return key.definition.limits if key else {}
 
     async def keys_of(self, person: Principal) -> Sequence[ApiKeyState]:
         """The person's keys that are not revoked, newest first."""
@@ -162,7 +184,13 @@ class ApiKeyStore:
 
 
 def _state_of(row: asyncpg.Record) -> ApiKeyState:
-    definition = ApiKeyDefinition(row["name"], row["scopes"], row["models"], row["expires_at"])
+    definition = ApiKeyDefinition(
+        row["name"],
+        row["scopes"],
+        row["models"],
+        row["expires_at"],
+        _decode_limits(row["limits"] or "{}"),
+    )
     return ApiKeyState(
         id=row["stream_id"],
         tenant=row["tenant"],

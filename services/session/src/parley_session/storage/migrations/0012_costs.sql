@@ -56,11 +56,14 @@ DECLARE
     refusal text;
 BEGIN
     FOR place IN 1 .. cardinality(of_subjects) LOOP
-        INSERT INTO turn_counts (tenant, subject)
-            VALUES (of_tenant, of_subjects[place]) ON CONFLICT DO NOTHING;
-        -- Costs of the subject change under this lock alone.
-        PERFORM FROM turn_counts
-            WHERE tenant = of_tenant AND subject = of_subjects[place] FOR UPDATE;
+        -- Costs of the subject change under this lock alone. An old row may be deleted meanwhile.
+        LOOP
+            INSERT INTO turn_counts (tenant, subject)
+                VALUES (of_tenant, of_subjects[place]) ON CONFLICT DO NOTHING;
+            PERFORM FROM turn_counts
+                WHERE tenant = of_tenant AND subject = of_subjects[place] FOR UPDATE;
+            EXIT WHEN FOUND;
+        END LOOP;
         CONTINUE WHEN max_day_costs[place] IS NULL AND max_month_costs[place] IS NULL;
         now_utc := clock_timestamp() AT TIME ZONE 'UTC';
         this_month := date_trunc('month', now_utc);

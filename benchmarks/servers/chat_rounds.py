@@ -1,0 +1,70 @@
+"""Rounds of turns on a stack: some people all submit a message at once, and read the replies."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from benchmarks.servers.fake_model import TOKENS
+from benchmarks.servers.processor_time import processor_seconds
+from benchmarks.servers.running_stack import RunningStack, data_folder, running_stack
+from parley_cli.stack.up.addresses import CALLED_SERVICES
+
+STREAMS = 50
+
+
+class ChatRounds:
+    """People who each have a session, and all submit a message at once."""
+
+    def __init__(self, stack: RunningStack, http: aiohttp.ClientSession) -> None:
+        self._stack, self._http = stack, http
+        self._sessions: list[str] = []
+
+    async def start(self) -> None:
+        for _ in range(STREAMS):
+            async with self._http.post("/v1/sessions", json={}) as response:
+                self._sessions.append((await response.json())["id"])
+
+    async def round(self) -> float:
+        """The tokens per second of one turn in each session."""
+        started_at = time.perf_counter()
+        await asyncio.gather(*map(self._turn, self._sessions))
+        return STREAMS * TOKENS / (time.perf_counter() - started_at)
+
+    def processor_seconds(self) -> float:
+        """Those that gateway, session, inference and history-serve have used until now."""
+        processes = json.loads((self._stack.data / "stack.json").read_bytes())["processes"]
+        pids = [each["pid"] for each in processes if each["name"] in CALLED_SERVICES]
+        return sum(map(processor_seconds, pids))
+
+    async def _turn(self, session: str) -> None:
+        body, tail = {"content": "Go on, please.", "stream": True}, b""
+        async with self._http.post(f"/v1/sessions/{session}/messages", json=body) as response:
+            assert response.status == 200, await response.text()
+            async for data in response.content.iter_any():
+                tail = (tail + data)[-16_384:]
+        assert b'"reply.completed"' in tail
+
+
+@asynccontextmanager
+async def chat_rounds(model: str, *arguments: str, **settings: str) -> AsyncIterator[ChatRounds]:
+    """Those on a new stack, started with the arguments of `parley up` and these variables."""
+    async with (
+        data_folder() as data,
+        running_stack(data, model, *arguments, **settings) as stack,
+        _client(stack) as http,
+    ):
+        chat = ChatRounds(stack, http)
+        await chat.start()
+        yield chat
+
+
+def _client(stack: RunningStack) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        stack.url,
+        connector=aiohttp.TCPConnector(limit=0, ssl=stack.trust),
+        headers={"authorization": f"Bearer {stack.token}"},
+    )

@@ -1,0 +1,1 @@
+"""TLS of `parley up --tls`: the certificate authority of a data folder."""

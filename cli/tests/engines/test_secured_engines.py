@@ -1,0 +1,96 @@
+"""Kafka and Redis with a password, and Kafka with TLS."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
+
+from parley_cli.engines import EngineTls, KafkaAccess, KafkaServer, RedisServer, free_port
+from parley_cli.engines.health_probes import kafka_answers, redis_pid
+from parley_cli.tls.local_authority import LocalAuthority
+from parley_core.log.kafka_settings import KafkaSettings
+
+PASSWORD = "a-password_of-the-tests"
+
+
+def certificates(folder: Path, name: str = "authority") -> EngineTls:
+    authority = LocalAuthority.create(name)
+    issued = authority.issue("engine")
+    files = EngineTls(*(folder / f"{name}.{suffix}" for suffix in ("pem", "key", "ca.pem")))
+    files.certificate_file.write_text(issued.certificate)
+    files.key_file.write_text(issued.key + issued.certificate)
+    files.authority_file.write_text(authority.certificate)
+    return files
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def tls(request: pytest.FixtureRequest, tmp_path: Path) -> EngineTls | None:
+    return certificates(tmp_path) if request.param else None
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    server = RedisServer(tmp_path, free_port(), password=PASSWORD)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def secured_kafka(
+    tmp_path: Path, engine_cache: Path, tls: EngineTls | None
+) -> AsyncIterator[KafkaServer]:
+    ports = free_port(), free_port()
+    server = KafkaServer(tmp_path, engine_cache, *ports, password=PASSWORD, tls=tls)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def test_redis_answers_only_those_who_know_its_password(redis: RedisServer) -> None:
+    async with Redis.from_url(redis.url) as client:
+        assert await client.set("key", "value")
+    async with Redis.from_url(redis.url.replace(f":{PASSWORD}@", "")) as client:
+        with pytest.raises(AuthenticationError):
+            await client.get("key")
+    wrong = redis.url.replace(PASSWORD, "wrong")
+    assert await redis_pid(wrong) is None
+
+
+async def test_kafka_answers_only_those_who_know_its_password(
+    secured_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = secured_kafka.access
+    assert await kafka_answers(access.brokers)
+    assert not await kafka_answers(
+        KafkaAccess(access.bootstrap, "wrong", access.authority_file).brokers
+    )
+    assert not await kafka_answers(
+        KafkaAccess(access.bootstrap, None, access.authority_file).brokers
+    )
+    # The settings that a service gets.
+    prefix = "PARLEY_KAFKA_"
+    fields = {name.removeprefix(prefix).lower(): v for name, v in access.variables.items()}
+    assert await kafka_answers(KafkaSettings.model_validate(fields).brokers)
+
+
+@pytest.mark.parametrize("tls", [True], indirect=True)
+async def test_kafka_with_tls_is_verified(secured_kafka: KafkaServer, tmp_path: Path) -> None:
+    other = certificates(tmp_path, "other").authority_file
+    of_other_authority = KafkaAccess(secured_kafka.address, PASSWORD, other)
+    assert not await kafka_answers(of_other_authority.brokers)
+
+
+async def test_only_the_owner_can_read_the_files_with_passwords(
+    redis: RedisServer, secured_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    files = [
+        file
+        for engine in (redis, secured_kafka)
+        for file in (tmp_path / engine.name).iterdir()
+        if file.is_file() and PASSWORD in file.read_text(errors="ignore")
+    ]
+    assert {file.name for file in files} == {"redis.conf", "server.properties"}
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}

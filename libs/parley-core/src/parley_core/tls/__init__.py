@@ -1,0 +1,1 @@
+"""TLS of the services: certificates from files, and the listener that accepts with them."""

@@ -1,0 +1,38 @@
+"""Why TLS failed, for the log: who calls learns only that the service is unavailable."""
+
+import logging
+import ssl
+from time import monotonic
+
+_LOG_INTERVAL_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class TlsFailureLog:
+    """Every call fails until somebody corrects a certificate: one line a minute says so."""
+
+    def __init__(self, callee: str) -> None:
+        self._callee, self._next_log = callee, 0.0
+
+    def report(self, error: BaseException | None) -> None:
+        """Log the reason if the error is of TLS.
+
+        A server that refuses our certificate closes the connection, and the reason is in its log.
+        """
+        reason = reason_of(error)
+        if reason is not None and (now := monotonic()) >= self._next_log:
+            self._next_log = now + _LOG_INTERVAL_SECONDS
+            _log.error("TLS with the %s service fails: %s", self._callee, reason)
+
+
+def reason_of(error: BaseException | None) -> str | None:
+    """The reason if the error, or one that caused it, is of TLS."""
+    while error is not None:
+        # Those of aiohttp are of these classes too, but the reason is in that which caused them.
+        if isinstance(error, ssl.SSLError):
+            reason = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+            if reason:
+                return str(reason)
+        error = error.__cause__ or error.__context__
+    return None
