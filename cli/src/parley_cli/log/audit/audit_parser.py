@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from parley_cli.command_parser import Subparsers, add_command, whole_number_up_to
-from parley_cli.log_help import LOCATIONS
 from parley_cli.log.time_arguments import parse_time
+from parley_cli.log_help import LOCATIONS
 
 MAX_LIMIT = 1_000_000
 
