@@ -21,22 +21,21 @@ from parley_cli.log.dataset.event_columns import (
     event_schema,
     stream_of,
 )
-from parley_events.api_key import ApiKeyEvent
-from parley_events.assistant import AssistantEvent
 from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_events.cloudevents import Record, UndecodableRecord, decode
-from parley_events.event_decoders import decode_api_key, decode_assistant
-from parley_events.session import Event
+from parley_events.event_decoders import decode_api_key, decode_assistant, decode_audit
 
 # Twice the longest value of a record, which must lie within a block and the next one.
 _BLOCK_BYTES = 2 * 1024 * 1024
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
-_DECODERS: Mapping[str, Callable[[Record], Event | AssistantEvent | ApiKeyEvent]] = {
-    "sessions": decode,
-    "assistants": decode_assistant,
-    "api_keys": decode_api_key,
+# The data of a record, by stream; each raises UndecodableRecord.
+_DECODERS: Mapping[str, Callable[[Record], Any]] = {
+    "sessions": lambda record: decode(record).data,
+    "assistants": lambda record: decode_assistant(record).data,
+    "api_keys": lambda record: decode_api_key(record).data,
+    "audit": decode_audit,
 }
 
 
@@ -178,7 +177,7 @@ def _decode_value(event_type: str, event: RawEvent) -> tuple[bytes, str | None]:
         except msgspec.DecodeError:
             raise UndecodableRecord("the value is not strict JSON") from None
         return b"", _json(data)
-    dumped = decoded.data.model_dump(mode="json", exclude_none=True)
+    dumped = decoded.model_dump(mode="json", exclude_none=True)
     known, unknown = _split(dumped, pa.struct(data_fields(event_type)))
     return msgspec.json.encode(known), _json(unknown) if unknown else None
 
