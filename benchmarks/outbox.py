@@ -12,6 +12,7 @@ from benchmarks.load.sample_conversations import sample_appends
 from benchmarks.servers.engines import kafka, postgres
 from benchmarks.table import print_table, rate_row
 from parley_core.log import Brokers, LogWriter, ensure_topic
+from parley_core.storage.database_urls import DatabaseUrls
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_events.cloudevents import Record, encode
 from parley_events.session import Event
@@ -72,7 +73,8 @@ async def _fill(
 async def _drain_seconds(
     dsn: str, bootstrap: str, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> float:
-    relay = Relay(dsn, lambda: LogWriter(Brokers(bootstrap), SESSIONS_TOPIC), RELAY_LIMITS)
+    urls = DatabaseUrls(url=dsn)
+    relay = Relay(urls, lambda: LogWriter(Brokers(bootstrap), SESSIONS_TOPIC), RELAY_LIMITS)
     started_at = time.perf_counter()
     running = asyncio.create_task(relay.run())
     while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):

@@ -53,6 +53,7 @@ def create_app(settings: ServeSettings) -> Starlette:
         settings.signing_key.replace(fresh.signing_key)
         settings.service_keys.replace(fresh.service_keys)
         settings.tls.replace(fresh.tls)
+        settings.database.replace(fresh.database)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -130,8 +131,8 @@ def _register_metrics(registry: CollectorRegistry, change_feed: ChangeFeed) -> N
 
 def _pool(settings: ServeSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
-        settings.database.url,
-        pooler_url=settings.database.pooler_url,
+        lambda: settings.database.current_pool_url,
+        is_pooled=settings.database.pooler_url is not None,
         max_connections=settings.database.max_connections,
         timeout_seconds=settings.database.timeout_seconds,
         application_name="parley-history",

@@ -46,6 +46,10 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
     watchdog = create_watchdog(settings, projector)
     register_projector_metrics(monitor.registry, projector, watchdog)
 
+    def apply(fresh: ProjectSettings) -> None:
+        settings.database.replace(fresh.database)
+        settings.kafka.reload_certificates()
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         def on_end(task: asyncio.Task[None]) -> None:
@@ -57,9 +61,7 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
                 signal.raise_signal(signal.SIGTERM)
 
         monitor.state.wait_for("kafka")
-        reloader = SettingsReloader(
-            settings, lambda _: settings.kafka.reload_certificates(), monitor.registry
-        )
+        reloader = SettingsReloader(settings, apply, monitor.registry)
         async with background_tasks(projector.run(), watchdog.run(), reloader.run()) as tasks:
             for task in tasks:
                 task.add_done_callback(on_end)

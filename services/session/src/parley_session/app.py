@@ -73,6 +73,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         limits_audit.loaded(fresh.limits_file)
         settings.service_keys.replace(fresh.service_keys)
         settings.tls.replace(fresh.tls)
+        settings.database.replace(fresh.database)
         settings.kafka.reload_certificates()
 
     @asynccontextmanager

@@ -141,7 +141,7 @@ def _compose(
     audit_relay = new_relay(settings, settings.topic.audit, AUDIT_OUTBOX, kafka)
     relays = [relay, assistants_relay, api_keys_relay, audit_relay]
     store_monitor = StoreMonitor(
-        settings.database.url,
+        settings.database,
         [each.table for each in relays],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
@@ -286,4 +286,4 @@ def new_relay(
         max_batch_events=settings.relay.max_batch_events,
         database_timeout_seconds=database.timeout_seconds,
     )
-    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table, on_log_result)
+    return Relay(database, lambda: LogWriter(brokers, topic), limits, table, on_log_result)

@@ -1,7 +1,8 @@
 """Connection pool of a service's Postgres database, with a bound on every wait."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Self
@@ -116,9 +117,9 @@ class _PoolObserver(Collector):
 
 
 def open_pool(
-    database_url: str,
+    database_url: str | Callable[[], str],
     *,
-    pooler_url: str | None = None,
+    is_pooled: bool = False,
     max_connections: int,
     timeout_seconds: float,
     application_name: str,
@@ -126,14 +127,16 @@ def open_pool(
 ) -> Pool:
     """Create a pool, to be entered with `async with`.
 
-    With a `pooler_url`, such as PgBouncer's in transaction mode, its connections go there.
+    `database_url` may be called for each connection, because it may change. With `is_pooled` it is
+    that of a pooler in transaction mode, such as PgBouncer.
     `timeout_seconds` bounds each connect, each wait for a free connection and each statement.
     """
     pool = asyncpg.create_pool(
-        pooler_url or database_url,
+        None if callable(database_url) else database_url,
+        connect=partial(_connect_to, database_url) if callable(database_url) else None,
         # Behind a pooler, the next transaction may run on another server connection, which does
         # not know the prepared statements of this one. 100 is asyncpg's default.
-        statement_cache_size=0 if pooler_url else 100,
+        statement_cache_size=0 if is_pooled else 100,
         # Connects at the first use: a database that fails between the wait for it at the start and
         # this pool must not end the process.
         min_size=0,
@@ -146,6 +149,12 @@ def open_pool(
         reset=_skip_reset,
     )
     return Pool(pool, timeout_seconds, monitor)
+
+
+async def _connect_to(
+    current_url: Callable[[], str], _: None, **arguments: Any
+) -> "asyncpg.Connection[asyncpg.Record]":
+    return await asyncpg.connect(current_url(), **arguments)
 
 
 async def _skip_reset(_: Any) -> None:

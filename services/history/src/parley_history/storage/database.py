@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import asyncpg
 from pydantic import Field
 
-from parley_core.runtime.settings import DatabaseUrl, Seconds, Settings, SettingsGroup
+from parley_core.runtime.settings import DatabaseUrl, Seconds, Settings
 from parley_core.storage.database_roles import DatabaseRole
+from parley_core.storage.database_urls import DatabaseUrls
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -16,16 +17,9 @@ else:
     Connection = asyncpg.Connection  # Not subscriptable at run time.
 
 
-class DatabaseSettings(SettingsGroup):
+class DatabaseSettings(DatabaseUrls):
     url: DatabaseUrl = Field(
         description="a URL such as postgresql://user:password@host/parley_history"
-    )
-    pooler_url: DatabaseUrl | None = Field(
-        default=None,
-        description=(
-            "the URL of the same database through a pooler in transaction mode, such as PgBouncer; "
-            "unset: requests connect directly, as everything else always does"
-        ),
     )
     timeout_seconds: Seconds = Field(
         default=5,
@@ -70,7 +64,7 @@ async def connect(
 ) -> Connection:
     """Open a dedicated connection; None leaves its statements unbounded."""
     return await asyncpg.connect(
-        database.url,
+        database.current_url,
         timeout=database.timeout_seconds,
         command_timeout=statement_timeout_seconds,
         server_settings={"application_name": application_name, **server_settings},

@@ -19,6 +19,7 @@ from parley_core.log import LogError, LogWriter
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import Count, SettingsGroup
+from parley_core.storage.database_urls import DatabaseUrls
 from parley_events.cloudevents import Record
 from parley_session.relay.outbox import Batch, Outbox, connection_settings
 from parley_session.relay.outbox_sql import SESSIONS_OUTBOX, OutboxTable
@@ -71,7 +72,7 @@ class Relay:
 
     def __init__(
         self,
-        database_url: str,
+        database: DatabaseUrls,
         new_writer: Callable[[], LogWriter],
         limits: RelayLimits,
         table: OutboxTable = SESSIONS_OUTBOX,
@@ -82,7 +83,7 @@ class Relay:
         `on_log_result` is told whether Kafka accepted the last batch.
         """
         self._on_log_result = on_log_result
-        self._database_url, self._new_writer, self._limits = database_url, new_writer, limits
+        self._database, self._new_writer, self._limits = database, new_writer, limits
         self.table = table
         self._wake_event = asyncio.Event()
         self._wake_timer: asyncio.TimerHandle | None = None
@@ -166,7 +167,7 @@ class Relay:
     async def _connect(self) -> Outbox:
         limits = self._limits
         self._connection = await asyncpg.connect(
-            self._database_url,
+            self._database.current_url,
             timeout=limits.database_timeout_seconds,
             command_timeout=limits.database_timeout_seconds,
             server_settings=connection_settings(limits.publish_timeout_seconds),

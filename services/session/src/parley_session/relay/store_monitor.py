@@ -10,6 +10,7 @@ import asyncpg
 
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.storage.database_urls import DatabaseUrls
 from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_session.relay.outbox_sql import (
     DEPTH_AND_AGE,
@@ -62,13 +63,13 @@ class StoreMonitor:
 
     def __init__(
         self,
-        database_url: str,
+        database: DatabaseUrls,
         tables: Sequence[OutboxTable],
         *,
         timeout_seconds: float,
         interval_seconds: float,
     ) -> None:
-        self._database_url, self._tables = database_url, tables
+        self._database, self._tables = database, tables
         self._timeout_seconds, self._interval_seconds = timeout_seconds, interval_seconds
         self._backoff = Backoff(_RETRY_INITIAL_SECONDS, _RETRY_MAX_SECONDS)
         self.size: StoreSize | None = None
@@ -92,7 +93,7 @@ class StoreMonitor:
 
     async def _monitor(self) -> None:
         connection = await asyncpg.connect(
-            self._database_url,
+            self._database.current_url,
             timeout=self._timeout_seconds,
             command_timeout=self._timeout_seconds,
             server_settings={"application_name": "parley-store-monitor", **FAST_KEEPALIVES},

@@ -8,8 +8,9 @@ import asyncpg
 from pydantic import Field
 
 from parley_core.process.process_monitor import ProcessMonitor
-from parley_core.runtime.settings import DatabaseUrl, Seconds, SettingsGroup
+from parley_core.runtime.settings import DatabaseUrl, Seconds
 from parley_core.storage.database_roles import DatabaseRole
+from parley_core.storage.database_urls import DatabaseUrls
 from parley_core.storage.postgres_pool import Pool, open_pool
 
 if TYPE_CHECKING:
@@ -20,18 +21,11 @@ else:
 LISTEN_CHECK_SECONDS = 1
 
 
-class DatabaseSettings(SettingsGroup):
+class DatabaseSettings(DatabaseUrls):
     url: Annotated[
         DatabaseUrl,
         Field(description="a URL such as postgresql://user:password@host/parley_session"),
     ]
-    pooler_url: DatabaseUrl | None = Field(
-        default=None,
-        description=(
-            "the URL of the same database through a pooler in transaction mode, such as PgBouncer; "
-            "unset: requests connect directly, as everything else always does"
-        ),
-    )
     max_connections: int = Field(
         default=16, ge=2, le=1_000, description="pooled connections, from 2 to 1000"
     )
@@ -55,8 +49,8 @@ class MigrateDatabaseSettings(DatabaseSettings):
 
 def open_store_pool(settings: DatabaseSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
-        settings.url,
-        pooler_url=settings.pooler_url,
+        lambda: settings.current_pool_url,
+        is_pooled=settings.pooler_url is not None,
         max_connections=settings.max_connections,
         timeout_seconds=settings.timeout_seconds,
         application_name="parley-session",
@@ -81,7 +75,7 @@ async def listen(
 ) -> None:
     """Call `on_notification` with each payload; raises one of DATABASE_UNAVAILABLE at the end."""
     connection = await asyncpg.connect(
-        settings.url,
+        settings.current_url,
         timeout=settings.timeout_seconds,
         command_timeout=settings.timeout_seconds,
         server_settings={"application_name": "parley-session-listen"},

@@ -16,6 +16,7 @@ from session_support.relaying import quick_limits, relay_all, relaying
 from session_support.service import NO_KAFKA
 
 from parley_core.log import Brokers, LogError, LogWriter
+from parley_core.storage.database_urls import DatabaseUrls
 from parley_core.storage.postgres_pool import Pool
 from parley_session.operations.log.restore import relay_requeued
 from parley_session.relay.outbox import relays_paused, requeue_first
@@ -221,7 +222,8 @@ async def test_an_unavailable_log_ends_the_restore_and_keeps_the_queue(
     await pool.execute("TRUNCATE outbox")
     connection = await asyncpg.connect(runtime_database)
     await requeue_first(connection, [(session_id, 1)])
-    away = Relay(runtime_database, lambda: LogWriter(Brokers(NO_KAFKA), "none"), quick_limits())
+    urls = DatabaseUrls(url=runtime_database)
+    away = Relay(urls, lambda: LogWriter(Brokers(NO_KAFKA), "none"), quick_limits())
     monkeypatch.setattr("parley_session.operations.log.restore.STALL_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(LogError, match=r"Nothing was published for 0.3 s. 3 events stay queued"):
         await relay_requeued(connection, away)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from parley_core.log import Brokers, LogWriter
+from parley_core.storage.database_urls import DatabaseUrls
 from parley_core.storage.postgres_pool import Pool
 from parley_session.relay.relay import Relay, RelayLimits
 from parley_testing.eventually import eventually
@@ -16,7 +17,9 @@ from session_support.log_reading import outbox_is_empty
 async def relaying(
     database: str, writer: Callable[[], LogWriter], number: int = 1, **limits: Any
 ) -> AsyncIterator[list[Relay]]:
-    relays = [Relay(database, writer, quick_limits(**limits)) for _ in range(number)]
+    relays = [
+        Relay(DatabaseUrls(url=database), writer, quick_limits(**limits)) for _ in range(number)
+    ]
     tasks = [asyncio.create_task(relay.run()) for relay in relays]
     try:
         yield relays
