@@ -75,7 +75,7 @@ class AuditStore:
     async def append_limits(self, digest: str, record: AuditData) -> None:
         """Append it unless the latest record of limits has this digest, its first object."""
         async with self._pool.acquire() as connection, connection.transaction():
-            # Processes that load the same file are in line.
+            # Of several processes that load the same file, the others see the record of the first.
             await connection.execute(_LOCK)
             if (await connection.fetchval(_LATEST_LIMITS) or NO_LIMITS) == digest:
                 return
