@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from jwt import get_unverified_header
 
 from parley_core.auth.principal import Principal
 from parley_core.auth.principal_token import InvalidPrincipal
@@ -50,6 +51,19 @@ def test_principals_with_different_scopes_get_different_tokens(other: Principal)
     tokens = signing()
     assert tokens.token_for(ADA, NOW) != tokens.token_for(other, NOW)
     assert verifying().verify(tokens.token_for(other, NOW), NOW).principal == other
+
+
+def test_a_token_of_a_replaced_key_is_not_reused() -> None:
+    key = signing_key("gateway")
+    tokens = signing(key)
+    before = tokens.token_for(ADA, NOW)
+    key.replace(signing_key("gateway", 2))
+    after_it = tokens.token_for(ADA, after(1))
+    assert [get_unverified_header(each)["kid"] for each in (before, after_it)] == [
+        "gateway-1",
+        "gateway-2",
+    ]
+    assert tokens.token_for(ADA, after(2)) == after_it
 
 
 def test_a_clock_set_back_causes_a_new_signature() -> None:

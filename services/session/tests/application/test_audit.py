@@ -231,7 +231,7 @@ async def test_keys_that_an_operator_opens_are_recorded_in_each_tenant(
     other_auditor = Principal(OTHER_ADA.tenant, "auditor", AUDITOR.scopes)
     for who, id in ((AUDITOR, ids[0]), (other_auditor, ids[1])):
         [record] = await records(session, who=who)
-        assert (record["action"], record["user"]) == ("keys.opened", "cli")
+        assert (record["action"], record["user"], record["system"]) == ("keys.opened", "cli", True)
         assert record["objects"] == [{"kind": "session", "id": id}]
         assert record["client_address"] == "127.0.0.1"
 

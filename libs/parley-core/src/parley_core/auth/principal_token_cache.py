@@ -25,13 +25,20 @@ received_pseudonym: PseudonymOf = attrgetter("pseudonym")
 
 
 class PrincipalSigner:
-    """Issues the tokens of one calling service; reuses one per principal for REUSE_SECONDS."""
+    """Issues the tokens of one calling service; reuses one per principal for REUSE_SECONDS.
+
+    A token of a key that was replaced is not reused.
+    """
 
     def __init__(self, key: SigningKey, *, audience: str, pseudonym_of: PseudonymOf) -> None:
         self._key, self._audience, self._pseudonym_of = key, audience, pseudonym_of
         self._tokens: LRUCache[Principal, tuple[datetime, str]] = LRUCache(MAX_CACHED_TOKENS)
+        self._signed_with = key.id
 
     def token_for(self, principal: Principal, now: datetime) -> str:
+        if self._signed_with != self._key.id:
+            self._tokens.clear()
+            self._signed_with = self._key.id
         signed_at, token = self._tokens.get(principal, (now, ""))
         if token and 0 <= (now - signed_at).total_seconds() < REUSE_SECONDS:
             return token

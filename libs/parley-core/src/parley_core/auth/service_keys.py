@@ -74,10 +74,12 @@ class SigningKey:
             key = msgspec.json.decode(setting, type=_Key)
         except ValueError:
             raise ValueError(_PRIVATE_FORM) from None
-        if key.d is None or not (_KEY_ID.fullmatch(key.kid) and _KEY_BYTES.fullmatch(key.d)):
+        if key.d is None or not (
+            _KEY_ID.fullmatch(key.kid) and all(map(_KEY_BYTES.fullmatch, (key.d, key.x)))
+        ):
             raise ValueError(_PRIVATE_FORM)
         private = Ed25519PrivateKey.from_private_bytes(_decode(key.d))
-        if private.public_key().public_bytes_raw() != _public_bytes(key):
+        if private.public_key().public_bytes_raw() != _decode(key.x):
             raise ValueError("its x is not the public key of its d")
         return cls(key.kid, private)
 

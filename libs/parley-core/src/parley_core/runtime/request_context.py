@@ -23,7 +23,7 @@ def request_seconds() -> float | None:
 
 
 def client_address() -> str | None:
-    """That of the current request, where this process is told; None outside of requests."""
+    """The address of the client of the current request, in a gateway; None elsewhere."""
     return _client_address.get()
 
 

@@ -50,6 +50,7 @@ def _forwarded_for(scope: Scope) -> Iterator[str]:
         if host.count(":") == 1:
             host = host.partition(":")[0]
         try:
-            yield str(ip_address(host))
+            # The zone of an IPv6 address is any text, and means nothing on another machine.
+            yield str(ip_address(host.partition("%")[0]))
         except ValueError:
             return

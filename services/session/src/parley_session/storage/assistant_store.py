@@ -58,8 +58,8 @@ class AssistantStore:
         connection: Pool | Connection,
         on_appended: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_stored` is called after each commit that the relay should hear of."""
-        self._connection, self._on_stored = connection, on_appended
+        """`on_appended` is called after each commit of an event."""
+        self._connection, self._on_appended = connection, on_appended
 
     async def load(self, tenant: str | None, assistant_id: str) -> DefinedAssistant | None:
         """The tenant's own assistant with that id; without a tenant, the shared one."""
@@ -107,7 +107,7 @@ class AssistantStore:
         )
         if not stored:
             return None
-        self._on_stored()
+        self._on_appended()
         return after
 
 

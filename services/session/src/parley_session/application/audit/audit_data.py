@@ -46,10 +46,13 @@ def audit_data(
     tenant: str | None = None,
     as_system: bool = False,
 ) -> AuditData:
-    """An act of the caller, in their own tenant by default. `objects` are pairs of kind and id."""
+    """An act of the caller, by default in their own tenant, or `as_system` in none.
+
+    `objects` are pairs of kind and id.
+    """
     principal = caller.principal
     return AuditData(
-        tenant=tenant or principal.tenant,
+        tenant=tenant or (None if as_system else principal.tenant),
         actor=Actor(tenant=principal.tenant, user=principal.user, system=as_system),
         action=action,
         outcome=outcome,

@@ -34,6 +34,7 @@ class AuditTrail:
                 *(("session", id) for id in ids),
                 outcome="allowed",
                 tenant=tenant,
+                as_system=True,
             )
             for tenant, ids in sorted(by_tenant.items())
         ]

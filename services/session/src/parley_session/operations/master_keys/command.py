@@ -156,7 +156,11 @@ async def _rewrap(
                 # Before the first key: a rewrap that is killed is recorded, too.
                 caller = Caller(_OPERATOR, f"rewrap-{uuid4()}")
                 record = audit_data(
-                    caller, "master_keys.rewrapped", ("master_key", to), outcome="allowed"
+                    caller,
+                    "master_keys.rewrapped",
+                    ("master_key", to),
+                    outcome="allowed",
+                    as_system=True,
                 )
                 await append_records(connection, [record])
             result = await (rewrap.try_out() if dry_run else rewrap.run())

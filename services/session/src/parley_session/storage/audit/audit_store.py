@@ -1,5 +1,6 @@
 """Store of the audit trail: appends records that belong to no other change, and reads them."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,11 @@ from parley_events.cloudevents import encode_data
 from parley_session.storage.database import Connection
 
 _APPEND = "SELECT append_audit_record(new.data, $2) FROM unnest($1::text[]) AS new (data)"
+
+MAX_CONCURRENT_APPENDS = 2
+"""Appends are serial in the database: more of them would only keep connections from turns."""
+_MAX_WAIT_SECONDS = 5.0
+"""As long as for a connection; the gateway waits for 10 s."""
 
 NO_LIMITS = "none"
 """Stands for the digest of a file of limits where there is none."""
@@ -67,15 +73,22 @@ class AuditStore:
     def __init__(self, pool: Pool, on_appended: Callable[[], None] = lambda: None) -> None:
         """`on_appended` is called after each commit of records."""
         self._pool, self._on_appended = pool, on_appended
+        self._appends = asyncio.Semaphore(MAX_CONCURRENT_APPENDS)
 
     async def append(self, records: Sequence[AuditData]) -> None:
-        await append_records(self._pool, records)
+        """Raises TimeoutError if too many others wait, and what the database raises."""
+        async with asyncio.timeout(_MAX_WAIT_SECONDS):
+            await self._appends.acquire()
+        try:
+            await append_records(self._pool, records)
+        finally:
+            self._appends.release()
         self._on_appended()
 
     async def append_limits(self, digest: str, record: AuditData) -> None:
         """Append it unless the latest record of limits has this digest, its first object."""
         async with self._pool.acquire() as connection, connection.transaction():
-            # Processes that load the same file are in line.
+            # Of several processes that load the same file, the others see the record of the first.
             await connection.execute(_LOCK)
             if (await connection.fetchval(_LATEST_LIMITS) or NO_LIMITS) == digest:
                 return
