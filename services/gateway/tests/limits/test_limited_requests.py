@@ -112,16 +112,24 @@ async def test_a_completion_runs_under_the_id_for_which_its_budget_is_reserved(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_reservation_of_a_completion_that_inference_refuses_ends(
-    limited: Limited, session: FakeSessionService, inference: Inference, stream: bool
+@pytest.mark.parametrize(
+    ("answer", "status"), [((404, "model_not_found"), 404), ((401, "invalid_token"), 503)]
+)
+async def test_the_reservation_of_a_completion_that_does_not_run_ends(
+    limited: Limited,
+    session: FakeSessionService,
+    inference: Inference,
+    stream: bool,
+    answer: tuple[int, str],
+    status: int,
 ) -> None:
     gateway = await limited("{cost_per_day: 10}")
     id = str(uuid4())
     session.answers += [web.json_response({"id": id}), web.json_response({})]
-    inference.answers.append(error(404, "model_not_found"))
+    inference.answers.append(error(*answer))
     request = {"model": "parley-demo", "messages": HELLO, "stream": stream}
     refused = await gateway.expect_error("POST", "/v1/chat/completions", body=request)
-    assert refused[:2] == (404, "model_not_found")
+    assert refused[0] == status
     assert [(call.method, call.path) for call in session.calls][-1] == (
         "DELETE",
         f"/completions/admission/{id}",
