@@ -111,6 +111,27 @@ async def test_a_completion_runs_under_the_id_for_which_its_budget_is_reserved(
     assert inference.calls[-1].headers["parley-completion-id"] == id
 
 
+async def test_all_text_of_a_completion_is_part_of_its_reserved_prompt(
+    limited: Limited, session: FakeSessionService, inference: Inference
+) -> None:
+    gateway = await limited("{cost_per_day: 10}")
+    long = "word " * 600
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": long}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    schema = {"name": "f", "description": long}
+    for given in (
+        {"messages": [*HELLO, asked]},
+        {"tools": [{"type": "function", "function": schema}]},
+        {"functions": [schema]},
+        {"response_format": {"type": "json_schema", "json_schema": schema}},
+    ):
+        session.answers.append(web.json_response({}))
+        inference.answers.append(raw(b"{}"))
+        request = {"model": "parley-demo", "messages": HELLO, **given}
+        assert (await gateway.post("/v1/chat/completions", request))[0] == 200
+    assert all(each["prompt_tokens"] >= 1_000 for each in session.called("admission"))
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("answer", "status"), [((404, "model_not_found"), 404), ((401, "invalid_token"), 503)]
