@@ -104,6 +104,7 @@ async def test_a_completion_runs_under_the_id_for_which_its_budget_is_reserved(
     session.answers.append(web.json_response({"id": id}))
     inference.answers.append(raw(b"{}"))
     request = {"model": "parley-demo", "messages": HELLO, "max_tokens": 5, "n": 2}
+    request["max_completion_tokens"] = 3
     assert (await gateway.post("/v1/chat/completions", request))[0] == 200
     [admitted] = session.called("admission")
     assert admitted["prompt_tokens"] > 0

@@ -118,7 +118,8 @@ def _sized(request: CreateChatCompletion) -> AdmitCompletionRequest:
     return AdmitCompletionRequest(
         request.model,
         prompt_tokens=estimate_tokens(text, cautious=True),
-        max_tokens=request.max_completion_tokens or request.max_tokens,
+        # The model server may use either one.
+        max_tokens=max(request.max_completion_tokens or 0, request.max_tokens or 0) or None,
         choices=request.n or 1,
     )
 

@@ -92,13 +92,16 @@ async def test_the_limit_of_a_reply_in_a_request_lowers_what_is_reserved(
 ) -> None:
     session = await budgeted("{cost_per_day: 100000}")
     reserved = []
-    for given in (10, 100, -1_000, 10**9, "10"):
-        body = {"content": "Hello?", "parameters": {"max_tokens": given}}
+    for given in (
+        *({"max_tokens": each} for each in (10, 100, -1_000, 10**9, "10")),
+        {"max_completion_tokens": 10, "max_tokens": 100},
+    ):
+        body = {"content": "Hello?", "parameters": given}
         path = f"/sessions/{await started(session)}/messages"
         assert (await session.call("POST", path, body)).status == 201
         reserved.append(await reserved_by_one(session))
     first, *others = [after - before for before, after in pairwise([0, *reserved])]
-    assert others == [first + 900] * 4
+    assert others == [first + 900] * 5
 
 
 async def test_a_new_day_and_a_new_month_admit_again(budgeted: Budgeted, pool: Pool) -> None:
