@@ -35,7 +35,7 @@ WITH ended AS (
         FROM events JOIN sessions ON sessions.id = events.session_id
             JOIN turns ON turns.session_id = sessions.id AND requested_sequence < sequence
         WHERE type IN ('parley.session.session_renamed.v1', 'parley.session.context_compacted.v1')
-            AND data -> 'usage' IS NOT NULL
+            AND data -> 'usage' IS NOT NULL AND events.time >= date_trunc('month', now(), 'UTC')
         ORDER BY events.session_id, sequence, requested_sequence DESC
     )
 ), recounted AS (
