@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import Credential, Principal
 from parley_core.limits.refusals import BudgetExceeded, LimitExceeded, format_duration
 from parley_core.limits.rules import Limit, LimitRules
 from parley_core.limits.rules_file import read_limit_rules
@@ -106,6 +106,20 @@ def test_the_limits_of_a_person_include_those_of_single_models(tmp_path: Path) -
         ("turns_per_minute", None, 60),
         ("turns_per_minute", "large", 5),
         ("tokens_per_day", "large", 1000),
+    ]
+
+
+def test_a_limit_of_an_api_key_ends_with_the_last_rule_that_limits_the_same(
+    tmp_path: Path,
+) -> None:
+    own = Credential(limits=frozenset({("turns_per_minute", 1), ("cost_per_day", 2)}))
+    program = Principal("acme", "ada", api_key="k-2", credential=own)
+    rules = read(tmp_path, "limits: [{turns_per_minute: 9}, {user: eve, cost_per_day: 9}]")
+    assert Limit("cost_per_day", 2, "k-2") in rules.of(program)
+    rules.replace(read(tmp_path, "limits: [{turns_per_minute: 9}]"))
+    assert rules.of(program) == [
+        Limit("turns_per_minute", 9),
+        Limit("turns_per_minute", 1, "k-2"),
     ]
 
 

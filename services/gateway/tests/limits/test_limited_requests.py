@@ -104,6 +104,7 @@ async def test_a_completion_runs_under_the_id_for_which_its_budget_is_reserved(
     session.answers.append(web.json_response({"id": id}))
     inference.answers.append(raw(b"{}"))
     request = {"model": "parley-demo", "messages": HELLO, "max_tokens": 5, "n": 2}
+    request["max_completion_tokens"] = 3
     assert (await gateway.post("/v1/chat/completions", request))[0] == 200
     [admitted] = session.called("admission")
     assert admitted["prompt_tokens"] > 0
@@ -111,17 +112,46 @@ async def test_a_completion_runs_under_the_id_for_which_its_budget_is_reserved(
     assert inference.calls[-1].headers["parley-completion-id"] == id
 
 
+async def test_all_text_of_a_completion_is_part_of_its_reserved_prompt(
+    limited: Limited, session: FakeSessionService, inference: Inference
+) -> None:
+    gateway = await limited("{cost_per_day: 10}")
+    long = "word " * 600
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": long}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    schema = {"name": "f", "description": long}
+    for given in (
+        {"messages": [*HELLO, asked]},
+        {"tools": [{"type": "function", "function": schema}]},
+        {"functions": [schema]},
+        {"response_format": {"type": "json_schema", "json_schema": schema}},
+    ):
+        session.answers.append(web.json_response({}))
+        inference.answers.append(raw(b"{}"))
+        request = {"model": "parley-demo", "messages": HELLO, **given}
+        assert (await gateway.post("/v1/chat/completions", request))[0] == 200
+    assert all(each["prompt_tokens"] >= 1_000 for each in session.called("admission"))
+
+
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_reservation_of_a_completion_that_inference_refuses_ends(
-    limited: Limited, session: FakeSessionService, inference: Inference, stream: bool
+@pytest.mark.parametrize(
+    ("answer", "status"), [((404, "model_not_found"), 404), ((401, "invalid_token"), 503)]
+)
+async def test_the_reservation_of_a_completion_that_does_not_run_ends(
+    limited: Limited,
+    session: FakeSessionService,
+    inference: Inference,
+    stream: bool,
+    answer: tuple[int, str],
+    status: int,
 ) -> None:
     gateway = await limited("{cost_per_day: 10}")
     id = str(uuid4())
     session.answers += [web.json_response({"id": id}), web.json_response({})]
-    inference.answers.append(error(404, "model_not_found"))
+    inference.answers.append(error(*answer))
     request = {"model": "parley-demo", "messages": HELLO, "stream": stream}
     refused = await gateway.expect_error("POST", "/v1/chat/completions", body=request)
-    assert refused[:2] == (404, "model_not_found")
+    assert refused[0] == status
     assert [(call.method, call.path) for call in session.calls][-1] == (
         "DELETE",
         f"/completions/admission/{id}",

@@ -216,11 +216,12 @@ async def test_the_reply_limit_of_the_model_is_sent_upstream(
         "context_size: 900, reply_tokens: 50}]"
     )
     inference = await start(models_path=models)
-    for limits in ({}, {"max_tokens": 60}, {"max_tokens": 40}):
+    both = {"max_completion_tokens": 1, "max_tokens": 60}
+    for limits in ({}, {"max_tokens": 60}, {"max_tokens": 40}, both):
         model_server.script(*reply("a"))
         await streamed(inference, **limits)
     sent = [(a.get("max_tokens"), a.get("max_completion_tokens")) for a in model_server.requests]
-    assert sent == [(None, 50), (None, 50), (40, None)]
+    assert sent == [(None, 50), (None, 50), (40, None), (None, 50)]
     assert model_server.requests[0]["model"] == "big"
 
 

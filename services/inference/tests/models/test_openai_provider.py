@@ -105,6 +105,10 @@ async def test_parameters_of_the_turn_reach_the_server_within_its_limits(
         ({"max_tokens": 99}, {}),
         ({"max_tokens": 101}, {"max_tokens": None, "max_completion_tokens": 100}),
         ({"max_completion_tokens": "many"}, {"max_completion_tokens": 100}),
+        (
+            {"max_completion_tokens": 1, "max_tokens": 101},
+            {"max_tokens": None, "max_completion_tokens": 100},
+        ),
         # What Parley sets itself cannot be set.
         ({"model": "other", "messages": [], "stream": False}, {"model": "demo", "stream": True}),
     ):

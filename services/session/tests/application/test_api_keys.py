@@ -262,7 +262,7 @@ async def test_limits_of_a_key_beyond_those_of_its_owner_are_refused(
     serve: Any, tmp_path: Path, limits: Any, param: str
 ) -> None:
     path = tmp_path / "limits.yaml"
-    path.write_text("limits: [{turns_per_minute: 3}]")
+    path.write_text("limits: [{turns_per_minute: 3}, {per: tenant, turns_per_minute: 30}]")
     session: Service = await serve(limits_file=path)
     answer = await session.call("POST", "/api-keys", {"name": "a program", "limits": limits})
     assert answer.error[:2] == (400, "invalid_request")

@@ -171,7 +171,7 @@ async def test_any_other_answer_of_vault_is_no_answer(
         (500, b"", KeyServiceUnavailable),
     ],
 )
-async def test_aws_kms_says_whether_a_key_is_wrong_or_unavailable(
+async def test_an_error_of_aws_kms_means_a_wrong_key_or_an_unavailable_one(
     aws_kms: KeyService, status: int, body: bytes, error: type[Exception]
 ) -> None:
     async with answering(status, body) as url:

@@ -149,7 +149,8 @@ class LimitRules:
                 if candidates:
                     rule = max(candidates, key=lambda each: _precedence(each, name))
                     yield Limit(name, rule.limits[name], rule.api_key, rule.model, per)
-            if name in own:
+            # What no rule limits any more is not counted.
+            if name in own and name in self._limited:
                 yield Limit(name, own[name], principal.api_key)
 
 

@@ -108,12 +108,18 @@ def is_sdk_retry(retry_count: str) -> bool:
 
 
 def _sized(request: CreateChatCompletion) -> AdmitCompletionRequest:
-    tools = len(msgspec.json.encode(request.tools)) if request.tools else 0
     text = sum(content_bytes(message.content) for message in request.messages)
+    # Calls of tools, too, are fields of messages; model servers render all of these as text.
+    rendered = [
+        *(message.__pydantic_extra__ for message in request.messages),
+        *(request.tools, request.functions, request.response_format, request.prediction),
+    ]
+    text += sum(len(msgspec.json.encode(each)) for each in rendered if each)
     return AdmitCompletionRequest(
         request.model,
-        prompt_tokens=estimate_tokens(text + tools, cautious=True),
-        max_tokens=request.max_completion_tokens or request.max_tokens,
+        prompt_tokens=estimate_tokens(text, cautious=True),
+        # The model server may use either one.
+        max_tokens=max(request.max_completion_tokens or 0, request.max_tokens or 0) or None,
         choices=request.n or 1,
     )
 

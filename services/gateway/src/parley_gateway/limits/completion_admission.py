@@ -13,7 +13,7 @@ from parley_contracts.session_api.limit_bodies import (
 )
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError
-from parley_core.http.service_client import ServiceClient, ServiceError
+from parley_core.http.service_client import ServiceClient
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.limits.limit_headers import pass_limit_headers
 from parley_gateway.limits.request_limits import RequestLimits
@@ -50,8 +50,9 @@ class CompletionAdmission:
         id = msgspec.json.decode(response.body, type=AdmitCompletionResponse).id
         try:
             yield id
-        except ServiceError:
-            # Inference refused it. What it used nevertheless is recorded, and counted then.
+        except ParleyError:
+            # Inference refused it, stopped it, or was not reached. What it used nevertheless is
+            # recorded, and counted then.
             if id is not None:
                 await self._release(id, caller)
             raise

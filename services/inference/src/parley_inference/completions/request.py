@@ -75,7 +75,8 @@ def parse_completion_request(body: bytes, id: str | None = None) -> CompletionRe
         bool(options and options.include_usage),
         parsed.n or 1,
         estimate_tokens(prompt_bytes + len(bytes(parsed.tools))),
-        parsed.max_completion_tokens or parsed.max_tokens,
+        # The model server may use either one.
+        max(parsed.max_completion_tokens or 0, parsed.max_tokens or 0) or None,
     )
 
 

@@ -14,6 +14,8 @@ from parley_events.values import Price
 DEFAULT_CONTEXT_SIZE = 128_000
 # Reply tokens reserved where a model's entry sets none: a quarter of the context, up to this.
 _MAX_RESERVED_REPLY_TOKENS = 16_384
+# Of two limits in a request, the model server may use either one.
+_REPLY_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class ServerLimits(SettingsGroup):
@@ -60,12 +62,13 @@ class Model:
     def limited(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of a request, with at most `reply_tokens` for the reply."""
         limited = dict(parameters)
-        given = limited.get("max_completion_tokens") or limited.get("max_tokens")
-        if self.reply_tokens is not None and not (
-            isinstance(given, int) and given <= self.reply_tokens
+        limit = self.reply_tokens
+        given = [each for name in _REPLY_LIMITS if (each := limited.get(name))]
+        if limit is not None and not (
+            given and all(isinstance(each, int) and each <= limit for each in given)
         ):
             limited.pop("max_tokens", None)
-            limited["max_completion_tokens"] = self.reply_tokens
+            limited["max_completion_tokens"] = limit
         return limited
 
     @property

@@ -156,7 +156,10 @@ class ApiKeys:
 
     def _check_limits(self, principal: Principal, definition: ApiKeyDefinition) -> None:
         """Raises InvalidRequest."""
-        own = {limit.name: limit.value for limit in self._rules.of(principal)}
+        own: dict[str, int] = {}
+        for limit in self._rules.of(principal):
+            # The person's, or that of all people of the tenant together.
+            own[limit.name] = min(limit.value, own.get(limit.name, limit.value))
         for name in LIMIT_NAMES:
             value = definition.limits.get(name)
             if value is None:

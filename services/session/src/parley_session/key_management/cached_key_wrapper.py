@@ -15,8 +15,8 @@ FRESH_SECONDS = 60.0
 """How long a key is used without asking the service, as everywhere in Parley."""
 
 STALE_SECONDS = 120.0
-"""How long it is used while the service is unavailable: a session that was in use in the minute
-before an outage goes on for a minute of it.
+"""How long it is used while the service is unavailable: an outage of a minute does not interrupt
+sessions that were in use in the minute before it.
 """
 
 MAX_CACHED_KEYS = 10_000

@@ -20,7 +20,7 @@ from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 TIMEOUT_SECONDS = 2.0
 """Of one call with its connection; people wait for it, and a key service answers in milliseconds.
 
-Short, because whoever waits behind two calls without an answer waits for both.
+Short, because a request that waits behind two calls without an answer waits for both.
 """
 
 CIRCUIT_FAILURES = 2

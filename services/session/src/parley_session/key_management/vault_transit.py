@@ -25,7 +25,7 @@ from parley_session.key_management.key_service_client import (
 )
 from parley_session.key_management.key_wrapper import KeyItem
 
-# The service's own reason is for the log: bounded, whatever answers there.
+# The service's own reason is for the log: bounded, as another server may answer there.
 _MAX_LOGGED = 200
 
 
@@ -90,7 +90,7 @@ class VaultTransit:
 
     def _headers(self) -> Mapping[str, str]:
         try:
-            # For every call: whatever renews the token replaces the file.
+            # For every call: an agent that renews the token replaces the file.
             token = read_secret_file(Path(self._key.token_file)).strip()
         except InvalidFile as invalid:
             raise NoAnswer(f"its token_file is unusable: {invalid}") from None

@@ -6,6 +6,7 @@ difference: replies that end meanwhile are counted as well.
 
 import argparse
 import asyncio
+import sys
 
 import asyncpg
 
@@ -34,7 +35,7 @@ WITH ended AS (
         FROM events JOIN sessions ON sessions.id = events.session_id
             JOIN turns ON turns.session_id = sessions.id AND requested_sequence < sequence
         WHERE type IN ('parley.session.session_renamed.v1', 'parley.session.context_compacted.v1')
-            AND data -> 'usage' IS NOT NULL
+            AND data -> 'usage' IS NOT NULL AND events.time >= date_trunc('month', now(), 'UTC')
         ORDER BY events.session_id, sequence, requested_sequence DESC
     )
 ), recounted AS (
@@ -62,6 +63,9 @@ _CORRECT = """
 INSERT INTO daily_costs AS counted (tenant, subject, day, cost) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, subject, day) DO UPDATE SET cost = counted.cost + excluded.cost
 """
+# Two recounts at once would correct the same differences twice. The key is arbitrary, and locked
+# until the end of the connection.
+_LOCK, _LOCK_KEY = "SELECT pg_try_advisory_lock($1)", 0x7265636F756E74
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -72,7 +76,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Return the exit code: 1 for differences that were only reported. Raises InvalidSettings."""
+    """Return the exit code: 1 for differences that were only reported, or while another process
+    corrects them. Raises InvalidSettings.
+    """
     url = load(RecountCostsSettings).database.url
     require_database_migrated(url, MIGRATIONS)
 
@@ -83,6 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def recount_costs(connection: Connection, *, dry_run: bool) -> int:
+    if not dry_run and not await connection.fetchval(_LOCK, _LOCK_KEY):
+        print("Another process corrects the sums. Wait until it has ended.", file=sys.stderr)
+        return 1
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         differences = await connection.fetch(_DIFFERENCES)
     for each in differences:
@@ -90,11 +99,10 @@ async def recount_costs(connection: Connection, *, dry_run: bool) -> int:
     print(f"{len(differences)} differences, in millionths of a micro-unit")
     if dry_run:
         return 1 if differences else 0
-    rows = [
-        (each["tenant"], each["subject"], each["day"], each["recounted"] - each["counted"])
-        for each in differences
-    ]
-    await connection.executemany(_CORRECT, rows)
+    for each in differences:
+        difference = each["recounted"] - each["counted"]
+        # One commit for each: a reply that ends locks several rows, in another order.
+        await connection.execute(_CORRECT, each["tenant"], each["subject"], each["day"], difference)
     return 0
 
 

@@ -31,6 +31,7 @@ _DELETE_OLD = """
 DELETE FROM turn_counts WHERE (tenant, subject) IN (
     SELECT tenant, subject FROM turn_counts
     WHERE day < now() - interval '2 days' AND minute < now() - interval '2 days' LIMIT $1
+    FOR UPDATE SKIP LOCKED
 )
 """
 # A month and what a backup or a slow process may need.

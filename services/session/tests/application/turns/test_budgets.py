@@ -92,13 +92,16 @@ async def test_the_limit_of_a_reply_in_a_request_lowers_what_is_reserved(
 ) -> None:
     session = await budgeted("{cost_per_day: 100000}")
     reserved = []
-    for given in (10, 100, -1_000, 10**9, "10"):
-        body = {"content": "Hello?", "parameters": {"max_tokens": given}}
+    for given in (
+        *({"max_tokens": each} for each in (10, 100, -1_000, 10**9, "10")),
+        {"max_completion_tokens": 10, "max_tokens": 100},
+    ):
+        body = {"content": "Hello?", "parameters": given}
         path = f"/sessions/{await started(session)}/messages"
         assert (await session.call("POST", path, body)).status == 201
         reserved.append(await reserved_by_one(session))
     first, *others = [after - before for before, after in pairwise([0, *reserved])]
-    assert others == [first + 900] * 4
+    assert others == [first + 900] * 5
 
 
 async def test_a_new_day_and_a_new_month_admit_again(budgeted: Budgeted, pool: Pool) -> None:
@@ -122,20 +125,27 @@ async def test_failed_and_cancelled_replies_settle_at_what_they_cost(budgeted: B
     assert response.status == 200
     assert await standing(session) == {"cost_per_day": (COST, 0)}
 
-    unbilled = await opened(session)
-    runner = await claimed(session, unbilled)
-    assert (await session.fail(unbilled.body["id"], runner)).status == 200
+    for code in ("upstream_timeout", "interrupted"):
+        unbilled = await opened(session)
+        runner = await claimed(session, unbilled)
+        assert (await session.fail(unbilled.body["id"], runner, code=code)).status == 200
     unclaimed = await opened(session)
     path = f"/turns/{unclaimed.body['id']}/cancel"
     assert (await session.call("POST", path)).status in (200, 202)
     assert await standing(session) == {"cost_per_day": (COST, 0)}
 
 
-async def test_a_reply_whose_lease_expired_settles(budgeted: Budgeted, pool: Pool) -> None:
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_a_reply_whose_lease_expired_settles(
+    budgeted: Budgeted, pool: Pool, is_cancelled: bool
+) -> None:
     session = await budgeted("{cost_per_day: 100000}")
     turn = await opened(session)
     cost = await reserved_by_one(session)
     await claimed(session, turn)
+    if is_cancelled:
+        path = f"/turns/{turn.body['id']}/cancel"
+        assert (await session.call("POST", path)).status in (200, 202)
     await pool.execute("UPDATE turns SET claimed_at = now() - interval '1 hour'")
 
     async def has_ended() -> bool:

@@ -22,6 +22,7 @@ from session_support.service import Service
 from parley_core.auth.principal import Principal
 from parley_core.limits.rules import subject_of
 from parley_core.storage.postgres_pool import Pool
+from parley_session.operations import recount_costs
 from parley_session.storage.turn_counts import TurnCounts
 
 
@@ -76,6 +77,10 @@ async def test_a_recount_of_the_events_gives_the_same_sums(
         "UPDATE daily_costs SET cost = cost + 7 WHERE subject = $1", subject_of("eve")
     )
     assert (await run("recount-costs --dry-run", store_database)).code == 1
+    async with pool.acquire() as other:
+        await other.execute("SELECT pg_advisory_lock($1)", recount_costs._LOCK_KEY)
+        assert (await run("recount-costs", store_database)).code == 1
+        await other.execute("SELECT pg_advisory_unlock($1)", recount_costs._LOCK_KEY)
     assert (await run("recount-costs", store_database)).code == 0
     assert await pool.fetch("SELECT * FROM daily_costs ORDER BY subject") == counted
 

@@ -38,9 +38,11 @@ class TurnCosts:
             budget=max(0, budget - instructions),
             cached=None,
         )
-        given = parameters.get("max_completion_tokens") or parameters.get("max_tokens")
-        # A negative one, which the model server will refuse, must not lower what is reserved.
-        max_reply_tokens = given if isinstance(given, int) and given > 0 else None
+        given = [parameters.get(each) for each in ("max_completion_tokens", "max_tokens")]
+        # The model server may use either one. It will refuse a negative one, which must not lower
+        # what is reserved.
+        limits = [each for each in given if isinstance(each, int) and each > 0]
+        max_reply_tokens = max(limits, default=None)
         return self._prices.highest_cost(name, instructions + window.tokens, max_reply_tokens)
 
     def of_completion(self, request: AdmitCompletionRequest) -> int:

@@ -132,11 +132,13 @@ class TurnLimits:
 
     async def token_headers(self, principal: Principal, model: str) -> Mapping[str, str]:
         """The headers of the limit of tokens of which the least is left, if there is one."""
-        principal = await self._with_key_limits(principal)
-        limits = [each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS]
-        if not limits:
-            return {}
         try:
+            principal = await self._with_key_limits(principal)
+            limits = [
+                each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS
+            ]
+            if not limits:
+                return {}
             windows = await self._counts.read(principal, limits)
         except DATABASE_UNAVAILABLE:
             # What the headers belong to is committed: its response must not fail for them.

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
+from parley_core.auth.principal import service_principal
 from parley_events.session import (
     CompletionServed,
     ContextCompacted,
     Event,
     ReplyEnded,
-    ReplyFailed,
-    SessionDeleted,
-    SessionErased,
     SessionRenamed,
 )
 from parley_events.values import Price, Usage
@@ -19,6 +17,9 @@ from parley_session.storage.append.statement import Statement
 
 UsageCounted = Literal["nothing", "tokens", "costs"]
 """What the limits of any person need of a reply; with its costs, its tokens as well."""
+
+# In whose name runners end turns.
+_RUNNER = service_principal("inference")
 
 _ENDED = """, ended AS (
     UPDATE turns SET ended_sequence = {1}, cancel_requested = cancel_requested OR {2}
@@ -63,7 +64,7 @@ _READ = ", (SELECT count(*) FROM usage_counted)"
 
 def ended_expression(events: Sequence[Event], counted: UsageCounted) -> str:
     """The expression that ends a turn: its id, the sequence of its end, whether it is cancelled."""
-    if counted == "costs" and any(_is_cost_unknown(event, events) for event in events):
+    if counted == "costs" and any(map(_is_cost_unknown, events)):
         return _ENDED_AT_UNKNOWN_COST
     return _ENDED
 
@@ -87,7 +88,7 @@ def add_counted_usage(
             case CompletionServed() as served if completion_subjects:
                 _add_completion(statement, event, served, counted, completion_subjects)
             case ReplyEnded() as end if counted == "costs" or end.usage:
-                _add_reply(statement, event, end, counted, _is_cost_unknown(event, events))
+                _add_reply(statement, event, end, counted)
             case (
                 SessionRenamed(usage=Usage() as usage, price=price)
                 | ContextCompacted(usage=Usage() as usage, price=price)
@@ -108,16 +109,10 @@ def cost_of(usage: Usage | None, price: Price | None) -> int:
     return usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion
 
 
-def _add_reply(
-    statement: Statement,
-    event: Event,
-    end: ReplyEnded,
-    counted: UsageCounted,
-    is_cost_unknown: bool,
-) -> None:
+def _add_reply(statement: Statement, event: Event, end: ReplyEnded, counted: UsageCounted) -> None:
     if counted == "tokens":
         statement.add(_TOKENS_COUNTED, _tokens(end.usage))
-    elif is_cost_unknown:
+    elif _is_cost_unknown(event):
         statement.add(_REPLY_COUNTED_AT_UNKNOWN_COST, end.turn_id, event.time)
     else:
         cost = cost_of(end.usage, end.price)
@@ -139,15 +134,14 @@ def _add_completion(
     statement.add(_COMPLETION_COUNTED, subjects, tokens, event.session_id, cost, event.time)
 
 
-def _is_cost_unknown(event: Event, events: Sequence[Event]) -> bool:
-    """Whether it ended a turn without its runner, which alone knows what the reply used."""
+def _is_cost_unknown(event: Event) -> bool:
+    """Whether a turn ended without its usage and not by its runner, which reports what it used.
+
+    Without the usage, the runner reports that nothing was used.
+    """
     match event.data:
-        case ReplyEnded(usage=Usage()):
-            return False
-        case ReplyFailed(code="interrupted"):
-            return True
-        case ReplyEnded():
-            return isinstance(events[-1].data, SessionDeleted | SessionErased)
+        case ReplyEnded(usage=None, actor=actor):
+            return (actor.tenant, actor.user) != (_RUNNER.tenant, _RUNNER.user)
         case _:
             return False
 
