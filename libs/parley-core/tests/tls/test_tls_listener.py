@@ -9,6 +9,7 @@ from core_fakes.certificates import CertificateFiles, ProcessSettings
 
 from parley_core.http.connection_limits import ConnectionLimits
 from parley_core.runtime.settings import load
+from parley_core.tls import tls_listener
 from parley_core.tls.tls_listener import TlsListener
 from parley_testing.eventually import eventually
 
@@ -26,6 +27,8 @@ class Echo(asyncio.Protocol):
 async def test_a_client_that_never_finishes_its_handshake_takes_no_place_from_open_connections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a busy machine, the test may take longer than a handshake may.
+    monkeypatch.setattr(tls_listener, "HANDSHAKE_SECONDS", 300)
     files = CertificateFiles(tmp_path)
     for name, value in files.variables("server").items():
         monkeypatch.setenv(name, value)
