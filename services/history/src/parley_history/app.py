@@ -54,13 +54,15 @@ def create_app(settings: ServeSettings) -> Starlette:
         settings.service_keys.replace(fresh.service_keys)
         settings.tls.replace(fresh.tls)
 
+    # Now: the start may wait for a migration, and files may change meanwhile.
+    reloader = SettingsReloader(settings, apply, monitor.registry)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with _compose(settings, change_feed, monitor) as routes:
             app.router.routes.extend(routes)
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            reloader = SettingsReloader(settings, apply, monitor.registry)
             async with background_tasks(reloader.run()):
                 monitor.state.mark_started()
                 yield
