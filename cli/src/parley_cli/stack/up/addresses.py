@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address, ip_address
 
+from parley_core.http.listening_sockets import ANY_HOST
+
 # In display order; each may have replicas.
 SERVICES = ("session", "inference", "history-serve", "history-project", "gateway")
 # The projector answers only probes.
@@ -76,8 +78,8 @@ class Addresses:
 
 
 def reachable_host(host: str) -> str:
-    """The host at which this machine reaches a server that listens on `host`: any, or one."""
-    if host == "*":
+    """The host at which this machine reaches a server that listens on `host`."""
+    if host == ANY_HOST:
         return LOOPBACK
     try:
         address = ip_address(host)
