@@ -96,3 +96,16 @@ def test_a_damaged_authority_is_reported_and_not_replaced(
     certificates.authority_file.with_suffix(".key").write_text("damaged")
     with pytest.raises(CommandError, match=r"authority.key or .* is damaged"):
         certificates.issue(["gateway"], "127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "*", "::", "192.168.1.7"])
+def test_a_gateway_may_listen_on_addresses_that_its_certificate_can_have(
+    data: Path, host: str
+) -> None:
+    StackCertificates(data).issue(["gateway"], host)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "parley.example", "2001:db8::1"])
+def test_an_address_that_no_certificate_can_have_is_reported(data: Path, host: str) -> None:
+    with pytest.raises(CommandError, match=f"cannot be for {host}: set PARLEY_HOST"):
+        StackCertificates(data).issue(["gateway"], host)

@@ -1,4 +1,4 @@
-"""Certificates of the local authority: for this machine, and believed for no other."""
+"""Certificates of the local authority: for this machine, and trusted for no other."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ def test_a_client_verifies_the_certificate_for_this_machine(authority: LocalAuth
     verify(authority, authority.issue("gateway").certificate, "localhost")
 
 
-def test_what_a_thief_of_the_key_certifies_for_another_host_is_not_believed(
+def test_a_certificate_for_another_host_is_not_trusted_although_the_authority_signed_it(
     authority: LocalAuthority,
 ) -> None:
     own = certificate_of(authority.issue("gateway").certificate)

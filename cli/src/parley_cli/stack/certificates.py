@@ -1,5 +1,6 @@
 """Certificates of a stack with TLS: a local authority and what it issues, in the data folder."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -8,7 +9,8 @@ from pathlib import Path
 from parley_cli.engines import EngineTls
 from parley_cli.engines.private_file import write_private
 from parley_cli.errors import CommandError
-from parley_cli.tls.local_authority import LocalAuthority
+from parley_cli.tls.local_authority import PERMITTED_NAME, PERMITTED_NETWORKS, LocalAuthority
+from parley_core.http.listening_sockets import ANY_HOST
 from parley_core.tls.tls_settings import TlsSettings
 
 # An authority outlives the certificates that it issues, or a new one replaces it.
@@ -84,9 +86,18 @@ class StackCertificates:
 
 
 def _addresses(host: str) -> list[str]:
-    """The address that clients call the gateway at, unless that is a name or any address."""
-    try:
-        address = ip_address(host)
-    except ValueError:
+    """The address of the gateway, if not every certificate has it.
+
+    Raises CommandError if the authority may not certify it.
+    """
+    with contextlib.suppress(ValueError):
+        if ip_address(host).is_unspecified:
+            return []
+        if any(ip_address(host) in each for each in PERMITTED_NETWORKS):
+            return [host]
+    if host in (PERMITTED_NAME, ANY_HOST):
         return []
-    return [] if address.is_unspecified else [host]
+    raise CommandError(
+        f"A certificate of `parley up --tls` cannot be for {host}: set PARLEY_HOST to localhost, "
+        "or to an address of this machine in a private network."
+    )

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# Of a person who trusts the authority once; whoever steals its key can imitate only these.
+# People trust the authority once, and a thief of its key can imitate only these.
 PERMITTED_NAME = "localhost"
 PERMITTED_NETWORKS = tuple(
     map(

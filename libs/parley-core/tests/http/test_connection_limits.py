@@ -182,5 +182,6 @@ def test_the_soft_limit_of_file_descriptors_is_raised_to_the_hard_one(
 
 def test_file_descriptors_suffice_for_each_connection_and_its_forwarded_request() -> None:
     assert connections_within(4_096) == 1_920
+    assert connections_within(4_096, with_tls=True) == 1_280
     assert connections_within(64) == 1
     assert connections_within(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) >= 1

@@ -122,6 +122,24 @@ async def test_a_reload_that_failed_is_tried_again_without_another_change(
     assert failed == 2
 
 
+async def test_a_file_that_changes_during_a_reload_is_read_again(
+    secret: MountedSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
+    settings = load(ExampleSettings)
+
+    def apply(fresh: ExampleSettings) -> None:
+        settings.signing_key.replace(fresh.signing_key)
+        if fresh.signing_key.id == "gateway-2":
+            secret.replace(OLD)
+
+    running = asyncio.create_task(SettingsReloader(settings, apply, CollectorRegistry()).run())
+    secret.replace(NEW)
+    await eventually(lambda: settings.signing_key.id == "gateway-2")
+    await eventually(lambda: settings.signing_key.id == "gateway-1")
+    running.cancel()
+
+
 async def test_a_changed_file_takes_effect_and_a_wrong_one_keeps_the_old_content(
     secret: MountedSecret, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ async def test_only_callers_with_a_certificate_of_the_client_authorities_are_adm
 
 
 @pytest.mark.usefixtures("variables")
-async def test_an_authority_of_callers_that_was_removed_is_believed_no_more(
+async def test_an_authority_of_callers_that_was_removed_is_trusted_no_longer(
     files: CertificateFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = CertificateFiles(tmp_path / "other")
@@ -133,7 +133,7 @@ async def test_a_replaced_certificate_is_used_for_new_connections_and_open_ones_
     client = files.client()
     async with serving(FAR_LIMIT) as (process, port), streaming(port, client) as stream:
         before = await serial_number(port, client)
-        # Its key does not match at first: what was is kept.
+        # Its key does not match at first: the previous pair stays in use.
         fitting = key.replace(files.authority.issue("other").key.encode())
         await logged(process, b"changed settings are not used: PARLEY_TLS_KEY_FILE is wrong")
         assert await serial_number(port, client) == before

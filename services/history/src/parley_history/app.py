@@ -55,13 +55,15 @@ def create_app(settings: ServeSettings) -> Starlette:
         settings.tls.replace(fresh.tls)
         settings.database.replace(fresh.database)
 
+    # Now: the start may wait for a migration, and files may change meanwhile.
+    reloader = SettingsReloader(settings, apply, monitor.registry)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with _compose(settings, change_feed, monitor) as routes:
             app.router.routes.extend(routes)
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            reloader = SettingsReloader(settings, apply, monitor.registry)
             async with background_tasks(reloader.run()):
                 monitor.state.mark_started()
                 yield

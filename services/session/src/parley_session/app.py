@@ -76,6 +76,9 @@ def create_app(settings: SessionSettings) -> Starlette:
         settings.database.replace(fresh.database)
         settings.kafka.reload_certificates()
 
+    # Now: the start may wait for a migration, and files may change meanwhile.
+    reloader = SettingsReloader(settings, apply, monitor.registry)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with (
@@ -89,7 +92,6 @@ def create_app(settings: SessionSettings) -> Starlette:
             app.router.routes.extend(authenticator.authenticated(routes(services)))
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            reloader = SettingsReloader(settings, apply, monitor.registry)
             async with background_tasks(
                 *services.background, reloader.run(), limits_audit.run(services.audit_store)
             ):

@@ -1,6 +1,9 @@
 """Addresses of a stack: where each process listens, and where callers reach each service."""
 
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv6Address, ip_address
+
+from parley_core.http.listening_sockets import ANY_HOST
 
 # In display order; each may have replicas.
 SERVICES = ("session", "inference", "history-serve", "history-project", "gateway")
@@ -72,6 +75,19 @@ class Addresses:
     def url(self, service: str) -> str:
         """The URL at which any process of the service answers."""
         return f"{self._scheme}://{self._shared.get(service) or self._own[service]}"
+
+
+def reachable_host(host: str) -> str:
+    """The host at which this machine reaches a server that listens on `host`."""
+    if host == ANY_HOST:
+        return LOOPBACK
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "::1" if isinstance(address, IPv6Address) else LOOPBACK
 
 
 def split_host_port(address: str) -> tuple[str, str]:

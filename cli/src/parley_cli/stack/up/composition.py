@@ -24,6 +24,7 @@ from parley_cli.stack.up.addresses import (
     SERVICES,
     Addresses,
     join_host_port,
+    reachable_host,
 )
 from parley_cli.stack.up.databases_sql import ServiceDatabase, contains_events, prepare_databases
 from parley_cli.stack.up.engine_selection import EngineSelection
@@ -132,7 +133,7 @@ async def compose(
             ),
         ],
         engines,
-        f"{scheme}://{gateway}",
+        f"{scheme}://{join_host_port(reachable_host(settings.host), settings.port)}",
         certificates.authority_file if certificates else None,
         monitoring,
     )

@@ -177,6 +177,10 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def connections_within(descriptors: int) -> int:
-    """Return the number of client connections that file descriptors suffice for, at least 1."""
-    return max(1, (descriptors - _RESERVED_DESCRIPTORS) // _DESCRIPTORS_PER_CONNECTION)
+def connections_within(descriptors: int, *, with_tls: bool = False) -> int:
+    """Return the number of client connections that file descriptors suffice for, at least 1.
+
+    With TLS they also suffice for as many connections whose handshake is not complete.
+    """
+    per_connection = _DESCRIPTORS_PER_CONNECTION + with_tls
+    return max(1, (descriptors - _RESERVED_DESCRIPTORS) // per_connection)

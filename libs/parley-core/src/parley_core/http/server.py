@@ -71,7 +71,7 @@ def serve(
     """
     settings, hooks = settings or ServerSettings(), hooks or Hooks()
     descriptors = raise_descriptor_limit()
-    available = connections_within(descriptors)
+    available = connections_within(descriptors, with_tls=tls is not None and tls.server is not None)
     limits, handshakes = (
         ConnectionLimits(
             max_connections=min(max_connections or available, available),

@@ -63,11 +63,11 @@ class SettingsReloader(Generic[Loaded]):
             signatures = await asyncio.to_thread(self._read_signatures)
             changed = signatures != self._signatures
             if changed or self._failure is not None:
-                self._signatures = signatures
                 self._reload(is_retry=not changed)
 
     def _reload(self, *, is_retry: bool) -> None:
         reported = self._failure if is_retry else None
+        self._signatures = self._read_signatures()
         try:
             self._apply(load(type(self._settings)))
         except InvalidSettings as invalid:
@@ -76,8 +76,9 @@ class SettingsReloader(Generic[Loaded]):
             if self._fail(f"unexpected error, {type(error).__name__}", reported):
                 log_unexpected_error(log, "reload of settings", error)
         else:
-            # Another file may be named now.
-            self._signatures = self._read_signatures()
+            # Another file may be named now. One that changed during the load is read again.
+            named = self._read_signatures()
+            self._signatures = {path: self._signatures.get(path, named[path]) for path in named}
             self._failure = None
             self._failed.set(0)
             self._reloads.labels("ok").inc()

@@ -1,4 +1,4 @@
-"""Why TLS failed, for the log: who calls learns only that the service is unavailable."""
+"""Reasons of TLS failures, for the log: callers learn only that the service is unavailable."""
 
 import logging
 import ssl
@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 class TlsFailureLog:
-    """Every call fails until somebody corrects a certificate: one line a minute says so."""
+    """Logs a line a minute at most: every call fails until somebody corrects a certificate."""
 
     def __init__(self, callee: str) -> None:
         self._callee, self._next_log = callee, 0.0
@@ -18,7 +18,7 @@ class TlsFailureLog:
     def report(self, error: BaseException | None) -> None:
         """Log the reason if the error is of TLS.
 
-        A server that refuses our certificate closes the connection, and the reason is in its log.
+        Of a certificate that a server refuses, only the log of the server has the reason.
         """
         reason = reason_of(error)
         if reason is not None and (now := monotonic()) >= self._next_log:
@@ -29,7 +29,7 @@ class TlsFailureLog:
 def reason_of(error: BaseException | None) -> str | None:
     """The reason if the error, or one that caused it, is of TLS."""
     while error is not None:
-        # Those of aiohttp are of these classes too, but the reason is in that which caused them.
+        # Errors of aiohttp are of these classes too, but only their causes have the reason.
         if isinstance(error, ssl.SSLError):
             reason = getattr(error, "verify_message", None) or getattr(error, "reason", None)
             if reason:

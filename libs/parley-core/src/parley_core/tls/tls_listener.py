@@ -11,11 +11,10 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from parley_core.http.connection_limits import ConnectionLimits
+from parley_core.http.uvicorn_internals import WRITE_STALL_TIMEOUT_SECONDS
 from parley_core.tls.tls_failures import reason_of
 
 HANDSHAKE_SECONDS = 10.0
-# The other side of a connection that is closed may never answer.
-_CLOSE_SECONDS = 2.0
 _ACCEPTED_AT_ONCE = 64
 # As asyncio does, where the process has no file descriptor left.
 _RETRY_SECONDS = 1.0
@@ -91,7 +90,8 @@ class TlsListener:
                 accepted,
                 ssl=self._context(),
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=_CLOSE_SECONDS,
+                # It ends a connection that is closed, with what the client has not read yet.
+                ssl_shutdown_timeout=WRITE_STALL_TIMEOUT_SECONDS,
             )
         except (OSError, TimeoutError) as error:
             self._report(error, address)
