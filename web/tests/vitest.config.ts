@@ -6,6 +6,8 @@ export default defineConfig({
     fileParallelism: false,
     hookTimeout: 180_000,
     testTimeout: 60_000,
+    // A second, the default, is not enough on a machine that is busy.
+    expect: { poll: { timeout: 15_000 } },
     include: ['**/*.test.ts'],
   },
 });

@@ -83,6 +83,7 @@ async def test_a_call_without_a_token_is_a_401(gateway: Gateway, header: str | N
         {"sub": "a\x00"},
         {"sub": "a\nb"},
         {"sub": "\ud800"},
+        {"tenant": "parley"},
         {"tenant": ""},
         {"tenant": 7},
         {"tenant": "t" * 256},

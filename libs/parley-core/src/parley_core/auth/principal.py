@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-_SERVICE_TENANT = "parley"
+SERVICE_TENANT = "parley"
+"""No person is of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +47,4 @@ class Principal:
 
 def service_principal(service: str) -> Principal:
     """The principal of a service in its own name, on nobody's behalf."""
-    return Principal(_SERVICE_TENANT, service)
+    return Principal(SERVICE_TENANT, service)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import SERVICE_TENANT, Principal
 from parley_gateway.auth.invalid_token import InvalidToken
 
 DEFAULT_TENANT = "default"
@@ -50,12 +50,13 @@ class ClaimMapping:
 
     def _tenant(self, claims: Mapping[str, Any]) -> str:
         path = self.tenant or ("tenant",)
-        tenant = _find(claims, path) if self.tenant else _ABSENT
-        if tenant is _ABSENT:
-            if self.default_tenant is None:
-                raise InvalidToken(f"The token has no {_name(path)} claim.", "claims")
-            return self.default_tenant
-        return _valid_name(tenant, path)
+        found = _find(claims, path) if self.tenant else _ABSENT
+        tenant = self.default_tenant if found is _ABSENT else _valid_name(found, path)
+        if tenant is None:
+            raise InvalidToken(f"The token has no {_name(path)} claim.", "claims")
+        if tenant == SERVICE_TENANT:
+            raise InvalidToken(f"The tenant {tenant} is that of the services.", "claims")
+        return tenant
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[str]:
         scopes = frozenset(
