@@ -36,10 +36,15 @@ class Terminal:
             self._read()
         self._seen = found + len(text)
 
-    def wait_for_end(self) -> int:
-        """The exit code."""
+    def wait_for_end(self, repeated_keys: str = "") -> int:
+        """The exit code. The keys are typed again whenever nothing happened for a second."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        read = len(self.written)
         while self._read():
-            pass
+            assert time.monotonic() < deadline, self.written
+            if read == len(self.written) and repeated_keys:
+                self.type(repeated_keys)
+            read = len(self.written)
         return self.process.wait(TIMEOUT_SECONDS)
 
     def _read(self) -> bool:

@@ -15,7 +15,7 @@ from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
 
-STORE_SECONDS = 0.4
+STORE_SECONDS = 1
 AWAY = (503, "event_store_unavailable", None)
 
 
