@@ -21,6 +21,8 @@ HISTORY = f"/v1/history/{SESSION_ID}"
 COMPLETIONS = "/v1/chat/completions"
 SESSIONS = "/v1/sessions"
 LARGEST, LARGEST_CONVERSATION = 1_500_000, 4_000_000
+# No request may hold the event loop for longer; below it, other work of the thread decides.
+UNNOTICED_SECONDS = 0.05
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"a"}],'
 RECORD = b'{"role":"user","content":"a",' + b",".join(b'"k%d":0' % n for n in range(480)) + b"}"
 
@@ -101,7 +103,7 @@ async def test_the_work_for_a_body_is_proportional_to_its_size(gateway: Gateway,
 
         return await _least_cpu_seconds(request)
 
-    assert await seconds(largest) < 3 * await seconds(largest // 2)
+    assert await seconds(largest) < 3 * await seconds(largest // 2) + UNNOTICED_SECONDS
 
 
 @pytest.mark.parametrize("name", HEADERS)
@@ -120,7 +122,7 @@ async def test_the_work_for_a_header_is_proportional_to_its_size(
 
         return await _least_cpu_seconds(request)
 
-    assert await seconds(60_000) < 3 * await seconds(30_000)
+    assert await seconds(60_000) < 3 * await seconds(30_000) + UNNOTICED_SECONDS
 
 
 @pytest.mark.parametrize("separator", ["a=1&", "&", "starting_after=1&"])
@@ -138,7 +140,7 @@ async def test_the_work_for_a_query_string_is_proportional_to_its_size(
 
         return await _least_cpu_seconds(request)
 
-    assert await seconds(60_000) < 3 * await seconds(30_000)
+    assert await seconds(60_000) < 3 * await seconds(30_000) + UNNOTICED_SECONDS
 
 
 @pytest.mark.parametrize("path", [MESSAGES, HISTORY, COMPLETIONS, SESSIONS, "/v1/search"])
