@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.budgets import API_KEY
+from session_support.budgets import API_KEY, USAGE, opened, started, submitted
 from session_support.client import ADA, EVE, OTHER_ADA, ApiResponse
 from session_support.service import Service
 
@@ -18,7 +18,6 @@ from parley_core.storage.postgres_pool import Pool
 from parley_session.storage.turn_counts import TurnCounts
 
 Limited = Callable[[str], Awaitable[Service]]
-USAGE = {"prompt_tokens": 60, "completion_tokens": 40}
 
 
 @pytest.fixture
@@ -32,19 +31,6 @@ def limited(serve: Any, tmp_path: Path) -> Limited:
         return service
 
     return start
-
-
-async def started(session: Service, who: Principal = ADA) -> str:
-    return str((await session.call("POST", "/sessions", {}, who=who)).body["id"])
-
-
-async def submitted(session: Service, session_id: str, **given: Any) -> ApiResponse:
-    path = f"/sessions/{session_id}/messages"
-    return await session.call("POST", path, {"content": "Hello?"}, **given)
-
-
-async def opened(session: Service, who: Principal = ADA) -> ApiResponse:
-    return await submitted(session, await started(session, who), who=who)
 
 
 async def end(session: Service, turn: ApiResponse, who: Principal = ADA) -> None:

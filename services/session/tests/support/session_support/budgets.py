@@ -1,4 +1,4 @@
-"""Turns and completions of people with budgets, and where they stand."""
+"""Turns and completions of people with limits or budgets, and where they stand."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
