@@ -60,7 +60,8 @@ class FaultyProxy:
         task.add_done_callback(self._connections.discard)
         there, back = await asyncio.open_connection(self._to.hostname, self._to.port)
         self._writers |= {writer, back}
-        if self._closed:  # Meanwhile.
+        if self._closed:
+            # `close` did not know of this connection, which was being opened.
             self.close()
         try:
             await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
