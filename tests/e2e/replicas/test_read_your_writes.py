@@ -1,4 +1,4 @@
-"""Two gateways and two history-serve: whoever wrote reads it at once, through any of them."""
+"""Two gateways and two history-serve: people read their own writes at once, through any of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Committed versions of sessions: what a read of history must have, whoever wrote it (ADR 24)."""
+"""Committed versions of sessions: what a read of history through any gateway must have (ADR 24)."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
