@@ -8,7 +8,7 @@ from parley_cli.engines.errors import EngineError
 from parley_cli.engines.kafka.aot_recording import record_kafka_aot_cache
 from parley_cli.engines.kafka.kafka_access import KafkaAccess
 from parley_cli.engines.kafka.kafka_server import KafkaServer
-from parley_cli.engines.ports import free_port, free_ports
+from parley_cli.engines.ports import free_port
 from parley_cli.engines.postgres import PostgresServer
 from parley_cli.engines.redis import RedisServer, redis_url
 
@@ -20,7 +20,6 @@ __all__ = [
     "PostgresServer",
     "RedisServer",
     "free_port",
-    "free_ports",
     "record_kafka_aot_cache",
     "redis_url",
 ]

@@ -1,8 +1,13 @@
 """Selection of free loopback ports for child processes."""
 
-import contextlib
+import fcntl
+import os
 import random
 import socket
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import IO
 
 from parley_cli.engines.errors import EngineError
 
@@ -10,39 +15,54 @@ from parley_cli.engines.errors import EngineError
 # selection and the start of the child.
 PORT_RANGE = range(20_000, 32_000)
 
+_selected: set[int] = set()
+
 
 def free_port() -> int:
-    """A loopback port that is free now."""
-    return free_ports(1)[0]
+    """A loopback port that is free now. Raises EngineError.
 
-
-def free_ports(count: int) -> list[int]:
-    """Distinct loopback ports that are free now. Raises EngineError.
-
-    They follow each other from a random one: of two stacks that start at the same time, with
-    dozens of ports each, hardly ever one takes a port that the other has chosen.
+    It is reserved until this process ends, so that no other process of this user selects it before
+    the child listens on it.
     """
-    ports: list[int] = []
     first = random.SystemRandom().randrange(len(PORT_RANGE))
-    for offset in range(100 + count):
+    for offset in range(len(PORT_RANGE)):
         port = PORT_RANGE[(first + offset) % len(PORT_RANGE)]
-        if len(ports) < count:
-            with contextlib.suppress(EngineError):
-                require_free(port, "A process")
-                ports.append(port)
-    if len(ports) < count:
-        raise EngineError(f"No free port found from {PORT_RANGE.start} to {PORT_RANGE.stop}.")
-    return ports
+        if _reserve(port) and _is_free(port):
+            return port
+    raise EngineError(f"No free port found from {PORT_RANGE.start} to {PORT_RANGE.stop}.")
 
 
 def require_free(port: int, name: str) -> None:
     """Raise EngineError if a process already listens on the port."""
+    if not _is_free(port):
+        raise EngineError(f"{name} cannot listen on port {port}: another process uses it.")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as listener:
         # Otherwise closed connections of the previous run (TIME_WAIT) would count as port in use.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise EngineError(
-                f"{name} cannot listen on port {port}: another process uses it."
-            ) from error
+        except OSError:
+            return False
+    return True
+
+
+def _reserve(port: int) -> bool:
+    """Lock the byte of this port in a file that all processes of the user share."""
+    # The lock belongs to the process: it does not exclude a second selection by the process itself.
+    if port in _selected:
+        return False
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _selected.add(port)
+    return True
+
+
+@cache
+def _reservations() -> IO[bytes]:
+    # Stays open: a process that closes the file loses its locks.
+    return (Path(tempfile.gettempdir()) / f"parley-ports-{os.getuid()}.lock").open("ab")

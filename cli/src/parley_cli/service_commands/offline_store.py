@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from parley_cli.engines import KafkaServer, PostgresServer, free_ports
+from parley_cli.engines import KafkaServer, PostgresServer, free_port
 from parley_cli.settings import OperationsSettings, user_cache_folder, variables
 from parley_cli.stack.secret_store import KAFKA_PASSWORD, SecretStore
 from parley_cli.stack.state_file import StackLock
@@ -24,7 +24,7 @@ async def offline_store(settings: OperationsSettings) -> AsyncIterator[Mapping[s
         async with AsyncExitStack() as engines:
             embedded = None
             if not settings.postgres:
-                embedded = PostgresServer(data, *free_ports(1))
+                embedded = PostgresServer(data, free_port())
                 await engines.enter_async_context(_running(embedded))
             admin_dsn = embedded.dsn() if embedded else str(settings.postgres)
             password = SecretStore(data).password("session-database")
@@ -51,7 +51,7 @@ async def offline_log(settings: OperationsSettings) -> AsyncIterator[Mapping[str
         return
     data = settings.data.resolve()
     password = SecretStore(data).password(KAFKA_PASSWORD)
-    kafka = KafkaServer(data, user_cache_folder(), *free_ports(2), password=password)
+    kafka = KafkaServer(data, user_cache_folder(), free_port(), free_port(), password=password)
     async with _running(kafka):
         yield kafka.access.variables
 

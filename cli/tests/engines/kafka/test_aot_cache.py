@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_cli.engines import KafkaServer, free_port, free_ports, record_kafka_aot_cache
+from parley_cli.engines import KafkaServer, free_port, record_kafka_aot_cache
 from parley_cli.engines.kafka.aot_cache import MAX_CACHES, AOTCache
 from parley_cli.engines.kafka.kafka_server import kafka_aot_cache
 
@@ -85,7 +85,7 @@ def test_a_run_without_a_recording_publishes_nothing(
 async def test_kafka_records_its_aot_cache_once_and_starts_from_it(
     tmp_path: Path, engine_cache: Path
 ) -> None:
-    await record_kafka_aot_cache(tmp_path, engine_cache, *free_ports(2))
+    await record_kafka_aot_cache(tmp_path, engine_cache, free_port(), free_port())
     option = option_to_use(engine_cache)
     assert not (tmp_path / "kafka-recording").exists()
     # The second call starts no server: the port in use would be rejected.

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from parley_cli.engines import EngineError, free_ports
+from parley_cli.engines import EngineError, free_port
 from parley_cli.stack.supervision.service_process import ServiceProcess
 from parley_cli.stack.up.addresses import Addresses
 from parley_cli.stack.up.monitoring_programs import DASHBOARDS, Monitoring, configure_monitoring
@@ -32,7 +32,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
     def configured() -> Monitoring:
-        ports = iter(free_ports(30))
+        ports = iter(free_port, None)
         addresses = Addresses("127.0.0.1:8080", {"gateway": 2}, ports)
         return configure_monitoring(tmp_path / "data", addresses, ports)
 

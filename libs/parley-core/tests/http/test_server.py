@@ -13,12 +13,13 @@ from core_fakes.server_process import (
     FAR_LIMIT,
     LIMIT,
     ended,
-    free_port,
     serving,
     started,
     streaming,
     who_answers,
 )
+
+from parley_cli.engines import free_port
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -12,12 +12,12 @@ from core_fakes.server_process import (
     FAR_LIMIT,
     LIMIT,
     ended,
-    free_port,
     serving,
     started,
     streaming,
 )
 
+from parley_cli.engines import free_port
 from parley_testing.eventually import eventually
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from core_fakes.certificates import CertificateFiles, ProcessSettings
-from core_fakes.server_process import FAR_LIMIT, free_port, serving
+from core_fakes.server_process import FAR_LIMIT, serving
 from core_fakes.service import NAMES, client_of
 
+from parley_cli.engines import free_port
 from parley_core.http.errors import Unavailable
 from parley_core.http.service_client import ServiceClient
 from parley_core.runtime.settings import load

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from parley_cli.engines import EngineError, free_ports
+from parley_cli.engines import EngineError, free_port
 from parley_cli.engines.kafka.kafka_server import OnDownload
 from parley_cli.settings import UpSettings
 from parley_cli.stack.certificates import StackCertificates
@@ -20,8 +20,6 @@ from parley_cli.stack.up import process_table
 from parley_cli.stack.up.addresses import (
     CALLED_SERVICES,
     DEMO_MODEL,
-    MAX_REPLICAS,
-    SERVICES,
     Addresses,
     join_host_port,
     reachable_host,
@@ -49,10 +47,6 @@ from parley_events.topics import (
     TopicSpec,
 )
 
-# Six for the engines, one for the demo model, two for Prometheus and Grafana, two per replica, and
-# one that replicas share.
-MAX_PORTS = 9 + 2 * MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
-
 TOPIC_TIMEOUT_SECONDS = 60.0
 
 
@@ -78,7 +72,7 @@ async def compose(
     with_tls: bool = False,
 ) -> Composition:
     """Build the stack without starting anything. Raises EngineError, SecretLost."""
-    ports = iter(free_ports(MAX_PORTS))
+    ports = iter(free_port, None)
     certificates = StackCertificates(data) if with_tls else None
     if certificates:
         certificates.issue((*CALLED_SERVICES, "kafka", "cli"), settings.host)

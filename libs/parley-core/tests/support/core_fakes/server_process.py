@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -160,11 +159,6 @@ async def ended(
     process.send_signal(signal_number)
     out, log = await asyncio.wait_for(process.communicate(), 20)
     return out.decode(), log.decode(), time.monotonic() - signalled_at
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 async def who_answers(port: int) -> int:
