@@ -8,6 +8,8 @@ export default defineConfig({
     testTimeout: 60_000,
     // A second, the default, is not enough on a machine that is busy.
     expect: { poll: { timeout: 15_000 } },
+    // As the Python tests in .ci/run: by chance once is no reason to lose a run, twice is a failure.
+    retry: process.env.CI ? 1 : 0,
     include: ['**/*.test.ts'],
   },
 });
