@@ -33,7 +33,8 @@ OUTAGES = {
         CHAT,
         UNAVAILABLE | {"503 projection_behind"},
     ),
-    # A reply that ran is committed when it is back; a client that waits 35 s gives up before.
+    # Without Postgres or session a reply that ran is committed when they are back; a client that
+    # waits for 35 s gives up before.
     "postgres": Outage(
         ("sts/parley-postgres",),
         frozenset(),
@@ -44,7 +45,7 @@ OUTAGES = {
         frozenset({"history"}),
         frozenset({"upstream_unavailable", "503 upstream_unavailable"}),
     ),
-    "session": Outage(("deploy/parley-session",), frozenset(), UNAVAILABLE),
+    "session": Outage(("deploy/parley-session",), frozenset(), UNAVAILABLE | {"ReadTimeout: "}),
 }
 
 
@@ -79,7 +80,8 @@ def test_what_does_not_need_it_goes_on(
     assert {each["kind"] for each in during} >= outage.go_on
     codes = {each["code"] for each in during if not each["ok"]}
     assert codes <= outage.codes
-    assert trial.restarts() == restarts
+    # A stopped pod takes its earlier restarts along.
+    assert trial.restarts().items() <= restarts.items()
     (audit,) = load.of("audit")
     assert audit["ok"], audit
     trial.verify_log()
