@@ -21,8 +21,7 @@ from fastapi import FastAPI
 from parley_core.auth.principal import Principal
 from parley_core.auth.principal_token import InvalidPrincipal
 from parley_core.http.error_handlers import install_error_handlers
-from parley_core.http.errors import Unavailable, error_body
-from parley_core.http.service_client import ServiceError
+from parley_core.http.errors import ServiceError, Unavailable, error_body
 
 
 async def test_a_call_carries_principal_request_id_body_and_query() -> None:

@@ -37,6 +37,39 @@ async def test_a_refused_connection_is_unavailable(nowhere: str) -> None:
     assert is_unavailable(error)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_refused_connection_is_tried_once_more(
+    streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
+    async with service(handler) as client:
+        refused = _refuse_first_connection(monkeypatch)
+        if streamed:
+            streaming = client.stream("POST", "/", **NAMES, body=b"{}", idle_timeout=5)
+            async with streaming as content:
+                received = await content.read()
+        else:
+            received = (await client.call("POST", "/", **NAMES, body=b"{}")).body
+
+    assert (received, refused) == (b"{}", [True])
+
+
+def _refuse_first_connection(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    refused, loop = list[bool](), asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def sock_connect(sock: socket.socket, address: Any) -> None:
+        if not refused:
+            refused.append(True)
+            raise ConnectionRefusedError
+        await connect(sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    return refused
+
+
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_slow_response_is_unavailable(begun: bool) -> None:
     async def handler(request: web.Request) -> None:

@@ -8,8 +8,7 @@ import pytest
 from aiohttp import web
 from core_fakes.service import NAMES, TAKEN, is_unavailable, responding, service
 
-from parley_core.http.errors import Unavailable
-from parley_core.http.service_client import ServiceError
+from parley_core.http.errors import ServiceError, Unavailable
 
 
 async def test_a_stream_is_read_as_it_arrives() -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 REQUEST_ID = "x-request-id"
+_ERROR_FIELDS = {"message", "type", "param", "code"}
 
 
 class ParleyError(Exception):
@@ -98,6 +99,21 @@ class Unavailable(ParleyError):
     def __init__(self, message: str, *, retry_after_seconds: float = 1, **fields: Any) -> None:
         super().__init__(message, **fields)
         self.headers = _retry_headers(retry_after_seconds) | self.headers
+
+
+class ServiceError(ParleyError):
+    """The error response of another service, forwarded unchanged."""
+
+    def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        super().__init__(
+            error["message"],
+            headers=headers,
+            details={name: error[name] for name in error.keys() - _ERROR_FIELDS},
+        )
+        self.param = error.get("param")
+        self.status = status  # type: ignore[misc]
+        self.type = error["type"]  # type: ignore[misc]
+        self.code = error["code"]
 
 
 def _retry_headers(seconds: float) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from time import perf_counter
-from typing import Any, cast
+from typing import cast
 
 import aiohttp
 import msgspec
@@ -21,7 +21,7 @@ from parley_core.auth.principal_token_cache import (
 )
 from parley_core.auth.request_origin import origin_headers
 from parley_core.auth.service_keys import SigningKey
-from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
+from parley_core.http.errors import REQUEST_ID, ParleyError, ServiceError, Unavailable
 from parley_core.http.service_auth import SERVICE_NOT_ALLOWED
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
@@ -43,7 +43,6 @@ CONNECT_SECONDS = 2
 IDEMPOTENCY_KEY = "idempotency-key"
 _STREAMED_BODY_BYTES = 1024 * 1024
 _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
-_ERROR_FIELDS = {"message", "type", "param", "code"}
 # Of an error: when to retry, and the limit that is reached.
 _FORWARDED_HEADERS = (
     *("retry-after", "retry-after-ms", "x-should-retry"),
@@ -77,21 +76,6 @@ class ServiceResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class ServiceError(ParleyError):
-    """The error response of another service, forwarded unchanged."""
-
-    def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
-        super().__init__(
-            error["message"],
-            headers=headers,
-            details={name: error[name] for name in error.keys() - _ERROR_FIELDS},
-        )
-        self.param = error.get("param")
-        self.status = status  # type: ignore[misc]
-        self.type = error["type"]  # type: ignore[misc]
-        self.code = error["code"]
 
 
 class ServiceClient:
@@ -134,9 +118,9 @@ class ServiceClient:
     ) -> ServiceResponse:
         """Send a request and read the whole response, within `timeout` seconds.
 
-        When the connection breaks, a call with an idempotency key is repeated once, as aiohttp does
-        for idempotent methods. Raises ServiceError with the error of the other service, or
-        Unavailable when it did not respond.
+        A refused connection is tried once more. When one breaks, a call with an idempotency key is
+        repeated once, as aiohttp does for idempotent methods. Raises ServiceError with the error of
+        the other service, or Unavailable when it did not respond.
         """
         with self._observed(method) as hop:
             request_headers = self._headers(principal, request_id, body, headers)
@@ -179,15 +163,7 @@ class ServiceClient:
             request_headers = self._headers(principal, request_id, body, headers)
             try:
                 async with asyncio.timeout(idle_timeout):
-                    response = await self._http.request(
-                        method,
-                        self._url + path,
-                        data=_request_body(body),
-                        headers=request_headers,
-                        timeout=timeout,
-                        allow_redirects=False,
-                        ssl=self._tls.client,
-                    )
+                    response = await self._send(method, path, body, None, request_headers, timeout)
                     is_error = response.status >= 300
                     error_response = await _read_response(response) if is_error else None
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -235,17 +211,36 @@ class ServiceClient:
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
     ) -> ServiceResponse:
-        async with self._http.request(
-            method,
-            self._url + path,
-            data=_request_body(body),
-            params=query,
-            headers=headers,
-            timeout=_CONNECT_TIMEOUT,
-            allow_redirects=False,
-            ssl=self._tls.client,
-        ) as response:
+        request = self._send(method, path, body, query, headers, _CONNECT_TIMEOUT)
+        async with await request as response:
             return await _read_response(response)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        def send() -> Awaitable[aiohttp.ClientResponse]:
+            return self._http.request(
+                method,
+                self._url + path,
+                data=_request_body(body),
+                params=query,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                ssl=self._tls.client,
+            )
+
+        try:
+            return await send()
+        except aiohttp.ClientConnectorError:
+            # Nothing was sent. A replica may have ended; others share the address.
+            return await send()
 
     def _headers(
         self,

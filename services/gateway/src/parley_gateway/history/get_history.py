@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import InvalidRequest
-from parley_core.http.service_client import ServiceError, ServiceResponse
+from parley_core.http.errors import InvalidRequest, ServiceError
+from parley_core.http.service_client import ServiceResponse
 from parley_gateway.history.conditional_get import page_response, parse_page
 from parley_gateway.history.large_pages import LargePages
 from parley_gateway.history.page_cache import Key, Page, PageCache

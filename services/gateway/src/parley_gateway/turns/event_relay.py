@@ -14,8 +14,7 @@ from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import Turn
 from parley_contracts.inference_api import StreamTurnRequest
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import ParleyError, Unavailable
-from parley_core.http.service_client import ServiceError
+from parley_core.http.errors import ParleyError, ServiceError, Unavailable
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_core.streaming.sse import EventTooLarge

@@ -19,8 +19,8 @@ from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_core.http.errors import ParleyError, Unavailable
-from parley_core.http.service_client import ServiceClient, ServiceError
+from parley_core.http.errors import ParleyError, ServiceError, Unavailable
+from parley_core.http.service_client import ServiceClient
 
 # A session service that does not respond in this time leaves no time for the rest of a request.
 TIMEOUT_SECONDS = 5
