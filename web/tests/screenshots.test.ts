@@ -192,11 +192,6 @@ describe.skipIf(!folder)('screenshots', () => {
     await chat.answered();
     await shoot('stopped');
 
-    stack.model.script('fail', { pieces: ['Half of an answer, and then '], failsAfter: 1 });
-    await send('fail');
-    await page.locator('.status.danger').waitFor({ timeout: 60_000 });
-    await shoot('failed');
-
     stack.model.script('lost', { pieces: ['The beginning of ', 'it'], holdBefore: 1 });
     await send('lost');
     await page.locator('.message.running .markdown').waitFor();
@@ -257,6 +252,13 @@ describe.skipIf(!folder)('screenshots', () => {
     await chat.api(`/sessions/${chat.sessionId()}`, { method: 'DELETE' });
     await page.locator('.welcome .primary').waitFor({ timeout: 20_000 });
     await shoot('gone');
+
+    // Towards the end: no turn runs until inference asks a model that failed again.
+    await page.goto(`${stack.url}/`);
+    stack.model.script('fail', { pieces: ['Half of an answer, and then '], failsAfter: 1 });
+    await send('fail');
+    await page.locator('.status.danger').waitFor({ timeout: 60_000 });
+    await shoot('failed');
 
     await answer(page, '**/v1/sessions?*', 500, 'internal_error');
     await page.goto(`${stack.url}/`);

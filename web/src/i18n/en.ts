@@ -170,8 +170,8 @@ export const en = {
     `Your conversations are deleted, except for ${held} under a legal hold.`,
   importTitle: 'Import conversations',
   importHint:
-    'An export of Parley, or a JSON list of messages with `role` and `content`. Each conversation becomes a new one.',
-  importFile: 'File',
+    'An export of Parley, or a JSON list of messages, each with a “role” and “content”. Each conversation becomes a new one.',
+  importFile: 'Choose a file…',
   importStart: 'Import',
   importRefused: (file: string) =>
     `${file} contains no conversations that can be imported: it has to be JSON of at most 64 MB.`,

@@ -168,8 +168,8 @@ export const zhHans: Dictionary = {
   allDeletedBut: (held) => `你的对话已删除，但有 ${held} 个处于法律保留状态。`,
   importTitle: '导入对话',
   importHint:
-    'Parley 的导出文件，或由带 `role` 和 `content` 的消息组成的 JSON 列表。每个对话都会成为一个新对话。',
-  importFile: '文件',
+    'Parley 的导出文件，或由带“role”和“content”的消息组成的 JSON 列表。每个对话都会成为一个新对话。',
+  importFile: '选择文件……',
   importStart: '导入',
   importRefused: (file) => `${file} 里没有可以导入的对话：文件须为 JSON，最大 64 MB。`,
   importChecked: (messages, sessions) => `${sessions} 个对话，共 ${messages} 条消息。`,
