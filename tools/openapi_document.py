@@ -6,8 +6,11 @@ The chat page's client is generated from it.
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from parley_core.auth.service_keys import ServiceKeys, generate_signing_key
@@ -29,8 +32,9 @@ def main(arguments: list[str]) -> int:
     return 1
 
 
-async def _document() -> str:
-    """The routes exist once the gateway has started; it calls no service for that."""
+@asynccontextmanager
+async def started_api() -> AsyncIterator[FastAPI]:
+    """The gateway's API: its routes exist once it has started, for which it calls no service."""
     nowhere = "http://127.0.0.1:9"
     secret = "none-" * 8
     settings = GatewaySettings(
@@ -43,6 +47,11 @@ async def _document() -> str:
     )
     api = create_gateway(settings).api
     async with api.router.lifespan_context(api):
+        yield api
+
+
+async def _document() -> str:
+    async with started_api() as api:
         return json.dumps(api.openapi(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -206,9 +206,9 @@ class Stack:
         """The base URL of a gateway; empty: that of the HTTP client."""
         return f"{'https' if self._has_tls else 'http'}://{gateway}" if gateway else ""
 
-    async def fetch(self, path: str, **request: Any) -> httpx2.Response:
+    async def fetch(self, path: str, method: str = "GET", **request: Any) -> httpx2.Response:
         """The response to a request without a token."""
-        return await self._http.get(path, **request)
+        return await self._http.request(method, path, **request)
 
     def _processes(self) -> dict[str, dict[str, Any]]:
         # Read directly: `parley status` reads the same file but takes seconds to start.
