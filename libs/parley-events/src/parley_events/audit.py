@@ -34,6 +34,10 @@ AuditAction = Literal[
     "tokens.revoked",
     "limits.changed",
     "master_keys.rewrapped",
+    "store.backed_up",
+    "store.restored",
+    "log.reconciled",
+    "costs.recounted",
 ]
 """The actions at present; consumers tolerate others."""
 

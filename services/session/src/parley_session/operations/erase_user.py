@@ -18,6 +18,7 @@ from parley_session.application.api_keys import ApiKeys
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.key_management.keyring import opened_keyring
+from parley_session.operations.operator_acts import OPERATOR
 from parley_session.operations.progress import Progress
 from parley_session.settings import EraseUserSettings
 from parley_session.storage.event_store import EventStore
@@ -29,7 +30,7 @@ _BATCH_SIZE = 100
 _BATCH_SECONDS = 5
 # Within this time every gateway refuses a revoked key, unless it cannot reach the session service.
 REVOCATION_SECONDS = 2.0
-_OPERATOR = Caller(Principal("parley", "operator"), "erase-user")
+_OPERATOR = Caller(OPERATOR, "erase-user")
 
 _NOT_PUBLISHED = (
     "The gateways were not notified through Redis (PARLEY_REDIS_URL): they may show cached history "

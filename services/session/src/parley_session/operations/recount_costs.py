@@ -12,7 +12,9 @@ import asyncpg
 
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated, run_in_connection
+from parley_session.operations.operator_acts import operator_act
 from parley_session.settings import RecountCostsSettings
+from parley_session.storage.audit.audit_store import append_records
 from parley_session.storage.database import Connection
 from parley_session.storage.migrations import MIGRATIONS
 
@@ -99,6 +101,8 @@ async def recount_costs(connection: Connection, *, dry_run: bool) -> int:
     print(f"{len(differences)} differences, in millionths of a micro-unit")
     if dry_run:
         return 1 if differences else 0
+    if differences:
+        await append_records(connection, [operator_act("recount-costs", "costs.recounted")])
     for each in differences:
         difference = each["recounted"] - each["counted"]
         # One commit for each: a reply that ends locks several rows, in another order.

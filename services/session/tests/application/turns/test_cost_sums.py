@@ -83,6 +83,10 @@ async def test_a_recount_of_the_events_gives_the_same_sums(
         await other.execute("SELECT pg_advisory_unlock($1)", recount_costs._LOCK_KEY)
     assert (await run("recount-costs", store_database)).code == 0
     assert await pool.fetch("SELECT * FROM daily_costs ORDER BY subject") == counted
+    acts = "SELECT count(*) FROM audit_records WHERE action = 'costs.recounted'"
+    assert await pool.fetchval(acts) == 1
+    assert (await run("recount-costs", store_database)).code == 0
+    assert await pool.fetchval(acts) == 1
 
 
 async def test_old_costs_and_forgotten_reservations_are_deleted(

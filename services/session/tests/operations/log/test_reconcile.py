@@ -65,12 +65,15 @@ async def test_the_store_is_recovered_and_sessions_continue(
     assert (would.code, would.stderr) == (0, "")
     assert would.stdout == "Would import 20 events of 5 sessions that existed only in the log.\n"
     assert await contents(pool) != before
+    acts = "SELECT count(*) FROM audit_records WHERE action = 'log.reconciled'"
+    assert await pool.fetchval(acts) == 0
 
     took = await reconcile()
     assert (took.code, took.stdout) == (0, would.stdout.replace("Would import", "Imported"))
     assert await contents(pool) == before
     repeated = await reconcile()
     assert repeated.stdout == "Imported 0 events of 0 sessions that existed only in the log.\n"
+    assert await pool.fetchval(acts) == 1
 
     await append_turn(components_on(pool), busy)
     await append_turn(components_on(pool), quiet)

@@ -19,6 +19,8 @@ from parley_events.uuid7 import uuid7_after
 from parley_session.application.command_executor import utc_now
 from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.log.audit_chain import AuditChain, chained
+from parley_session.operations.operator_acts import operator_act
+from parley_session.storage.audit.audit_store import append_records
 from parley_testing.eventually import eventually
 
 STREAM = uuid4()
@@ -157,8 +159,10 @@ async def test_records_that_the_log_lacks_are_named(
     """The log of the service cannot be reached, so that nothing is published."""
     for _ in range(2):
         await session.call("POST", "/audit/reads", {"action": "messages.searched"})
+    await append_records(pool, [operator_act("restore", "store.restored", outcome="done")])
     assert (await verify()).code == 0
     await pool.execute("DELETE FROM audit_outbox")
     ended = await verify()
     assert ended.code == 1
     assert "Record 1 is in the store, but neither in the outbox nor in the log." in ended.stdout
+    assert "UTC, which is record 3 in the store" in ended.stdout

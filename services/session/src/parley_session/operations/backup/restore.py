@@ -13,8 +13,10 @@ from parley_session.operations.backup.archive import (
 from parley_session.operations.backup.tables import BackupTable, backup_tables
 from parley_session.operations.backup.verify import verify_backup
 from parley_session.operations.backup.write import TEXT_FORMAT_SETTINGS
+from parley_session.operations.operator_acts import operator_act
 from parley_session.operations.progress import Progress
 from parley_session.settings import BackupSettings
+from parley_session.storage.audit.audit_store import append_records
 from parley_session.storage.database import Connection, connect_for_maintenance
 
 _CHUNK_BYTES = 1024 * 1024
@@ -95,6 +97,10 @@ async def _restore(connection: Connection, archive: BackupArchive, manifest: Man
                 )
             )
     await connection.execute(_SET_KEYS)
+    # The next record of the restored chain: it says why the log may have other ones from here on.
+    backup = ("backup", manifest.made_at.isoformat())
+    restored = operator_act("restore", "store.restored", backup, outcome="done")
+    await append_records(connection, [restored])
 
 
 async def _require_same_schema(

@@ -18,8 +18,10 @@ from parley_session.operations.backup.tables import (
     Folder,
     backup_tables,
 )
+from parley_session.operations.operator_acts import operator_act
 from parley_session.operations.progress import Progress
 from parley_session.settings import BackupSettings
+from parley_session.storage.audit.audit_store import append_records
 from parley_session.storage.database import Connection, connect_for_maintenance
 
 # Make the text format independent of the server's configuration.
@@ -44,6 +46,8 @@ async def back_up(settings: BackupSettings, archive: BackupTarget) -> int:
     archive.create()
     connection = await connect_for_maintenance(settings.database, TEXT_FORMAT_SETTINGS)
     try:
+        # Before the snapshot, so that the backup has the record, too.
+        await append_records(connection, [operator_act("backup", "store.backed_up")])
         # One snapshot for all files: no event without its session, no session without its key.
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             manifest = await _write_all(connection, archive)

@@ -35,7 +35,7 @@ async def reconcile(settings: LogCommandSettings, *, dry_run: bool) -> int:
     """
     connection = await connect_for_maintenance(settings.database)
     try:
-        reconciliation = Reconciliation(ReconcileStore(connection))
+        reconciliation = Reconciliation(ReconcileStore(connection), dry_run=dry_run)
         # A dry run does everything in a transaction that is rolled back.
         transaction = connection.transaction()
         if dry_run:
@@ -53,8 +53,8 @@ async def reconcile(settings: LogCommandSettings, *, dry_run: bool) -> int:
 class Reconciliation:
     """Reads the log once, in its order; its memory grows with the sessions that it changes."""
 
-    def __init__(self, store: ReconcileStore) -> None:
-        self._store = store
+    def __init__(self, store: ReconcileStore, *, dry_run: bool = False) -> None:
+        self._store, self._is_recorded = store, dry_run
         self.differences = DifferenceList()
         self.events = 0
         self.without_key: set[UUID] = set()
@@ -110,6 +110,10 @@ class Reconciliation:
         if not is_contiguous(version, events, sequences):
             self._abandon(session_id, f"has events in the log that cannot follow event {version}")
             return True
+        if not self._is_recorded:
+            # Before the first of many commits: a reconciliation that is killed is recorded, too.
+            await self._store.record_reconciliation()
+            self._is_recorded = True
         values = [record.value for record in plan.records]
         try:
             if not await self._store.append(events, values, version, sequences):

@@ -9,7 +9,9 @@ from parley_session.operations.log.reconcile_plan import (
     message_sequences_in,
     split_at_turn_changes,
 )
+from parley_session.operations.operator_acts import operator_act
 from parley_session.storage.append.append_statement import recovery_statement
+from parley_session.storage.audit.audit_store import append_records
 from parley_session.storage.database import Connection
 from parley_session.storage.session_index import DELETE_UNUSED_SEARCH_KEY
 
@@ -63,6 +65,10 @@ class ReconcileStore:
             [*message_ids],
         )
         return {row["message_id"]: row["sequence"] for row in rows}
+
+    async def record_reconciliation(self) -> None:
+        """In the audit trail."""
+        await append_records(self._connection, [operator_act("reconcile", "log.reconciled")])
 
     async def append(
         self,

@@ -23,6 +23,9 @@ _RECORDS = """
 SELECT stream_id, sequence, id, type, time, traceparent, data::text, hash FROM audit_records
 ORDER BY sequence
 """
+_RESTORES = """
+SELECT sequence, time FROM audit_records WHERE action = 'store.restored' ORDER BY sequence
+"""
 _HASHES = "SELECT sequence, hash FROM audit_records WHERE stream_id = $1 AND sequence = ANY ($2)"
 
 
@@ -38,6 +41,7 @@ async def verify_audit(settings: LogCommandSettings) -> int:
     try:
         # Before the end of the log is read: records that have left the outbox precede that end.
         head = await _check_store(connection, stored, differences)
+        restores = await connection.fetch(_RESTORES)
         async with open_log(settings.kafka.brokers, settings.topic.audit) as reader:
             async for entries in scan_log(reader):
                 records = _chained(entries, differences)
@@ -57,6 +61,11 @@ async def verify_audit(settings: LogCommandSettings) -> int:
         print("The audit trail is complete and unchanged.")
         return 0
     differences.print_under(f"Found {differences.count:,} differences")
+    for sequence, time in restores:
+        print(
+            f"A backup was restored at {time:%Y-%m-%d %H:%M:%S} UTC, which is record {sequence} in "
+            "the store: from this number on, the log may have records that the backup lacked."
+        )
     return 1
 
 

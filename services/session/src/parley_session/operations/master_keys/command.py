@@ -6,17 +6,14 @@ import sys
 import time
 from collections.abc import Mapping
 from typing import TypeAlias
-from uuid import uuid4
 
-from parley_core.auth.caller import Caller
-from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
-from parley_session.application.audit.audit_data import audit_data
 from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 from parley_session.key_management.keyring import opened_keyring
 from parley_session.operations.master_keys.rewrap import Rewrap, RewrapRuns
+from parley_session.operations.operator_acts import operator_act
 from parley_session.operations.progress import Progress
 from parley_session.settings import KeysSettings
 from parley_session.storage.audit.audit_store import append_records
@@ -29,7 +26,6 @@ from parley_session.storage.keys.wrapped_key_counts import (
 )
 from parley_session.storage.migrations import MIGRATIONS
 
-_OPERATOR = Principal("parley", "operator")
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _SETTING = "PARLEY_MASTER_KEY of every session process"
@@ -154,14 +150,7 @@ async def _rewrap(
             rewrap = Rewrap(connection, keyring, every_key=every_key, on_batch=progress.add)
             if not dry_run:
                 # Before the first key: a rewrap that is killed is recorded, too.
-                caller = Caller(_OPERATOR, f"rewrap-{uuid4()}")
-                record = audit_data(
-                    caller,
-                    "master_keys.rewrapped",
-                    ("master_key", to),
-                    outcome="allowed",
-                    as_system=True,
-                )
+                record = operator_act("rewrap", "master_keys.rewrapped", ("master_key", to))
                 await append_records(connection, [record])
             result = await (rewrap.try_out() if dry_run else rewrap.run())
     except RewrapRuns as error:
