@@ -1,12 +1,22 @@
 """A turn is committed before its end is streamed, whatever session does meanwhile."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import cast
+from uuid import UUID, uuid4
 
 import pytest
 from inference_fakes.inference import Inference
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
 
+from parley_contracts.api_models import Turn
+from parley_core.http.errors import InvalidRequest
+from parley_events.values import Usage
+from parley_inference.models.outcome import Completed, Failed, ReplyOutcome
 from parley_inference.session import client
+from parley_inference.session.client import SessionClient
+from parley_inference.streaming.live_turn import LiveTurn
+from parley_inference.turns.commit import commit
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 from parley_testing.session_service import FakeSessionService
@@ -103,6 +113,29 @@ async def test_an_outcome_that_session_rejects_becomes_a_failure(
     events = await inference.events(turn)
     assert events[-1]["error"]["code"] == "internal"
     assert turn.status == "failed"
+    [rejected] = session.called("complete")
+    [failed] = session.called("fail")
+    assert failed["usage"] == rejected["usage"]
+    assert turn.reply.usage.total_tokens > 0
+
+
+async def test_a_usage_that_session_rejects_does_not_keep_the_turn_open() -> None:
+    tried: list[ReplyOutcome] = []
+
+    class Rejecting:
+        async def end_turn(self, _: UUID, outcome: ReplyOutcome, __: str) -> Turn:
+            tried.append(outcome)
+            raise InvalidRequest("No.")
+
+    session, live = cast(SessionClient, Rejecting()), cast(LiveTurn, SimpleNamespace(id=uuid4()))
+    usage, price = Usage(prompt_tokens=3, completion_tokens=2), None
+    whole = Completed("unwanted", "stop", 1, 2, usage, price, model="other")
+    assert await commit(session, live, whole, request_id="r") is None
+    assert tried == [
+        whole,
+        Failed("internal", usage=usage, price=price, model="other"),
+        Failed("internal"),
+    ]
 
 
 async def test_a_turn_that_cannot_be_ended_is_no_longer_reported(

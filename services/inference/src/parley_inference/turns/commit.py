@@ -23,15 +23,15 @@ async def commit(
 
     Retries without a deadline: the reply exists nowhere else.
     """
-    while True:
-        end = partial(session.end_turn, live.id, outcome, request_id)
+    # Heartbeats keep the turn open, so it must end, if only as a failure. The model server charges
+    # for a rejected reply, too.
+    charged = Failed("internal", usage=outcome.usage, price=outcome.price, model=outcome.model)
+    for accepted in (outcome, charged, Failed("internal")):
+        end = partial(session.end_turn, live.id, accepted, request_id)
         try:
             return await retry_until_accepted(end, f"turn {live.id}")
         except ParleyError as error:
             if error.status in _NOT_OWNED_STATUSES:
                 return None
             log.error("turn %s: session rejects its outcome: %s", live.id, error.code)
-            if outcome == Failed("internal"):
-                return None
-            # Heartbeats keep the turn open, so it must end, if only as a failure.
-            outcome = Failed("internal")
+    return None
