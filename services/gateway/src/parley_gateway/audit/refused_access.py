@@ -48,7 +48,8 @@ class RefusedAccessRecorder:
         self._queue: list[RefusedAccess] = []
         self._recorded: Counter[_Client] = Counter()
         self._left_out: Counter[_Client] = Counter()
-        self._dropped = 0
+        self._without_record = 0
+        """Refused access that the next report contains as a number, of nobody in particular."""
         self._dropped_metric = prometheus_client.Counter(
             "parley_gateway_audit_records_dropped",
             "Records of refused access that the session service did not accept in time; the audit "
@@ -82,39 +83,38 @@ class RefusedAccessRecorder:
     async def send(self, session: ServiceClient) -> None:
         """End the interval and send what is queued. What session does not accept waits."""
         self._end_interval()
-        while self._queue:
+        while self._queue or self._without_record:
             batch = self._queue[:MAX_REFUSALS_PER_REQUEST]
+            number = self._without_record if len(batch) < MAX_REFUSALS_PER_REQUEST else 0
+            refused = [*batch, RefusedAccess(left_out=number)] if number else batch
             try:
                 await session.call(
                     "POST",
                     "/audit/refusals",
                     principal=session.service_principal,
                     request_id=uuid4().hex,
-                    body=msgspec.json.encode(RecordRefusalsRequest(batch)),
+                    body=msgspec.json.encode(RecordRefusalsRequest(refused)),
                     timeout=TIMEOUT_SECONDS,
                 )
             except ParleyError as error:
                 log.debug("refused access is not recorded: %s", error.code)
-                if error.status >= 500:
-                    return
-                # A session service that does not know the route, or what the records hold.
-                self._drop(sum(each.left_out or 1 for each in batch))
+                if error.status < 500:
+                    # It does not know the route, or what the records hold; it may accept others.
+                    self._drop(sum(each.left_out or 1 for each in batch))
+                    del self._queue[: len(batch)]
+                return
+            self._without_record -= number
             del self._queue[: len(batch)]
 
     def _end_interval(self) -> None:
         clients = self._left_out.most_common(MAX_RECORDS)
-        others = self._left_out.total() - sum(count for _, count in clients)
+        self._without_record += self._left_out.total() - sum(count for _, count in clients)
         for (tenant, user, address), count in clients:
             self._enqueue(
                 RefusedAccess(tenant=tenant, user=user, client_address=address, left_out=count)
             )
         self._recorded.clear()
         self._left_out.clear()
-        if len(self._queue) >= MAX_QUEUED:
-            self._drop(others)
-        elif unnamed := others + self._dropped:
-            self._dropped = 0
-            self._queue.append(RefusedAccess(left_out=unnamed))
 
     def _enqueue(self, record: RefusedAccess) -> None:
         if len(self._queue) < MAX_QUEUED:
@@ -123,7 +123,7 @@ class RefusedAccessRecorder:
             self._drop(record.left_out or 1)
 
     def _drop(self, count: int) -> None:
-        self._dropped += count
+        self._without_record += count
         self._dropped_metric.inc(count)
 
     def _client_of(self, scope: Scope, principal: Principal | None) -> _Client:
