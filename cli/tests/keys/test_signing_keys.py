@@ -39,6 +39,27 @@ def test_the_next_key_of_a_service_stands_beside_the_first(tmp_path: Path) -> No
     assert (tmp_path / "gateway-1.jwk").read_text() == first
 
 
+def test_a_run_that_ended_between_its_two_files_is_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["keys", "signing", "--to", str(tmp_path)])
+    public = tmp_path / "service-keys.json"
+    before = public.read_text()
+    more = ["keys", "signing", "--to", str(tmp_path), "--next", "gateway"]
+    main(more)
+    written, private = public.read_text(), (tmp_path / "gateway-2.jwk").read_text()
+    public.write_text(before)
+    assert main(more) == 0
+    assert public.read_text() == written
+    assert (tmp_path / "gateway-2.jwk").read_text() == private
+    public.write_text(before)
+    for wrong in ("{}", (tmp_path / "inference-1.jwk").read_text()):
+        (tmp_path / "gateway-2.jwk").write_text(wrong)
+        assert main(more) == 1
+        assert "gateway-2.jwk is wrong" in capsys.readouterr().err
+    assert public.read_text() == before
+
+
 @pytest.mark.parametrize(
     ("files", "more", "sentence"),
     [

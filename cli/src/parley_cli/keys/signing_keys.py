@@ -47,11 +47,27 @@ def _add(folder: Path, public: Path, service: str) -> None:
     except ValueError as invalid:
         raise CommandError(f"{public} is wrong: {invalid}.") from None
     numbers = [int(id.rpartition("-")[2]) for id in known if id.startswith(f"{service}-")]
-    key = generate_signing_key(service, max(numbers, default=0) + 1)
-    _write(folder, key)
+    key = _next_key(folder, service, max(numbers, default=0) + 1)
     keys = [*json.loads(text)["keys"], key.public_jwk()]
     write_private(public, json.dumps({"keys": keys}, indent=1) + "\n")
     print(public)
+
+
+def _next_key(folder: Path, service: str, number: int) -> SigningKey:
+    """A new key, or that of a run which ended before it wrote the set of public keys."""
+    path = folder / f"{service}-{number}.jwk"
+    if not path.exists():
+        key = generate_signing_key(service, number)
+        _write(folder, key)
+        return key
+    try:
+        key = SigningKey.parse(path.read_text())
+    except ValueError as invalid:
+        raise CommandError(f"{path} is wrong: {invalid}.") from None
+    if key.id != path.stem:
+        raise CommandError(f"{path} is wrong: it has the key {key.id}.")
+    print(path)
+    return key
 
 
 def _write(folder: Path, key: SigningKey) -> None:
