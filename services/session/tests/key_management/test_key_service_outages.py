@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_support.key_services import FakeVault, KeyService
+from session_support.key_services import FakeAwsKms, FakeVault, KeyService
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -179,6 +179,23 @@ async def test_an_error_of_aws_kms_means_a_wrong_key_or_an_unavailable_one(
         async with opened_keyring(aws_kms.master_keys()) as keyring:
             with pytest.raises(error):
                 await keyring.unwrap(wrapped_prefix("m1") + b"blob", SESSION)
+
+
+async def test_throttled_keys_of_a_batch_are_asked_for_again(
+    aws_kms: KeyService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(aws_kms.fake, FakeAwsKms):
+        pytest.skip("throttles the fake")
+    monkeypatch.setattr("parley_session.key_management.aws_kms._RETRY_SECONDS", (0.001, 0.001))
+    keys = [(DataKey.generate(), uuid4()) for _ in range(20)]
+    aws_kms.fake.throttled = 5
+    async with opened_keyring(aws_kms.master_keys()) as keyring:
+        await keyring.wrap_all(keys)
+        assert len(aws_kms.fake.calls) == 25
+        aws_kms.fake.throttled = 1_000
+        with pytest.raises(KeyServiceUnavailable):
+            await keyring.wrap(DataKey.generate(), SESSION)
+        assert len(aws_kms.fake.calls) == 25 + 3
 
 
 async def test_the_token_is_read_again_for_every_call(vault: KeyService) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from parley_core.crypto.master_keys import AwsKmsKey
+from parley_core.runtime.backoff import backoff_delay
 from parley_core.runtime.settings import InvalidSettings
 from parley_session.key_management.key_service_client import (
     KeyServiceClient,
@@ -31,7 +32,17 @@ from parley_session.key_management.key_wrapper import KeyItem
 _MAX_CONCURRENT_CALLS = 16
 # The blob is damaged, of another key, or was wrapped for another id; the name may have a prefix.
 _NOT_OURS = ("InvalidCiphertextException", "IncorrectKeyException")
+# The quotas of an account are per second:
+# https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html
+_THROTTLED = "ThrottlingException"
+_MAX_ATTEMPTS = 3
+# Together shorter than the time of a call.
+_RETRY_SECONDS = (0.2, 0.5)
 _ERROR_NAME = re.compile(r"(?:.*#)?([A-Za-z]{1,80})")
+
+
+class _Throttled(NoAnswer):
+    """KMS may answer the same request a moment later."""
 
 
 class AwsKms:
@@ -71,7 +82,7 @@ class AwsKms:
             }
 
             async def ask() -> list[bytes | None]:
-                return [await self._post(action, msgspec.json.encode(body), wanted)]
+                return [await self._post_again(action, msgspec.json.encode(body), wanted)]
 
             async with self._concurrent:
                 [answer] = await self._client.call(operation, ask)
@@ -83,6 +94,16 @@ class AwsKms:
             if isinstance(answer, BaseException):
                 raise answer
         return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    async def _post_again(self, action: str, body: bytes, wanted: str) -> bytes | None:
+        """`_post`, again for this key alone if KMS throttles it. Raises NoAnswer."""
+        for attempt in range(1, _MAX_ATTEMPTS):
+            try:
+                return await self._post(action, body, wanted)
+            except _Throttled:
+                # Apart from the others of the batch, which were throttled at the same time.
+                await asyncio.sleep(backoff_delay(attempt, *_RETRY_SECONDS))
+        return await self._post(action, body, wanted)
 
     async def _post(self, action: str, body: bytes, wanted: str) -> bytes | None:
         """Raises NoAnswer."""
@@ -97,7 +118,8 @@ class AwsKms:
         name = _ERROR_NAME.fullmatch(str(decoded.get("__type")))
         if name and name[1] in _NOT_OURS and action == "Decrypt":
             return None
-        raise NoAnswer(f"HTTP {answer.status} {name[1] if name else ''}".strip())
+        kind = _Throttled if name and name[1] == _THROTTLED else NoAnswer
+        raise kind(f"HTTP {answer.status} {name[1] if name else ''}".strip())
 
     async def _signed(self, action: str, body: bytes) -> Mapping[str, str]:
         # Imported here: most installations do not use it.

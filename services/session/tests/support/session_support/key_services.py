@@ -90,6 +90,8 @@ class FakeAwsKms(FakeKeyService):
 
     def __init__(self) -> None:
         super().__init__()
+        self.throttled = 0
+        """The number of the next requests that exceed the account's quota."""
         self.app = Starlette(routes=[Route("/", self._answer, methods=["POST"])])
 
     async def _answer(self, request: Request) -> Response:
@@ -97,6 +99,9 @@ class FakeAwsKms(FakeKeyService):
         raw = await request.body()
         if self.down:
             return _aws_error("KMSInternalException", 500)
+        if self.throttled:
+            self.throttled -= 1
+            return _aws_error("ThrottlingException", 400)
         if not _is_signed(request, raw):
             return _aws_error("InvalidSignatureException", 400)
         body = json.loads(raw)
