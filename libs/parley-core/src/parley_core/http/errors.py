@@ -101,6 +101,13 @@ class Unavailable(ParleyError):
         self.headers = _retry_headers(retry_after_seconds) | self.headers
 
 
+def service_unavailable(service: str) -> Unavailable:
+    """That service cannot be used, or does not answer as it should."""
+    return Unavailable(
+        f"The {service} service is unavailable. Please retry.", code=f"{service}_unavailable"
+    )
+
+
 class ServiceError(ParleyError):
     """The error response of another service, forwarded unchanged."""
 

@@ -17,7 +17,7 @@ from parley_contracts.session_api.api_key_bodies import (
 )
 from parley_contracts.session_api.limits import MAX_API_KEYS_PER_REQUEST
 from parley_core.auth.principal import Credential, Principal
-from parley_core.http.errors import Unavailable
+from parley_core.http.errors import service_unavailable
 from parley_core.http.service_client import ServiceClient
 from parley_core.runtime.batcher import Batcher
 from parley_gateway.auth.invalid_token import InvalidToken
@@ -53,7 +53,7 @@ class ApiKeyVerifier:
             raise InvalidToken("The API key is malformed.", "api_key")
         secret = base64.urlsafe_b64decode(form[2] + "=")
         if self._waiting >= MAX_WAITING_LOOKUPS:
-            raise _unavailable()
+            raise service_unavailable("session")
         self._waiting += 1
         try:
             found = await self._lookups.get((UUID(form[1]), hashlib.sha256(secret).digest()))
@@ -81,13 +81,7 @@ class ApiKeyVerifier:
         try:
             return dict(zip(keys, _decode_keys(response.body).keys, strict=True))
         except ValueError:
-            raise _unavailable() from None
-
-
-def _unavailable() -> Unavailable:
-    return Unavailable(
-        "The session service is unavailable. Please retry.", code="session_unavailable"
-    )
+            raise service_unavailable("session") from None
 
 
 def _principal(key: AuthenticatedApiKey) -> Principal:

@@ -7,7 +7,7 @@ from cachetools import TTLCache
 
 from parley_contracts.session_api.revocation_bodies import RevokedTokens
 from parley_core.auth.principal import Principal
-from parley_core.http.errors import Unavailable
+from parley_core.http.errors import service_unavailable
 from parley_events.api_key import RevocationKind
 from parley_gateway.auth.invalid_token import InvalidToken
 from parley_gateway.auth.stream_tickets import TICKET_TTL_SECONDS
@@ -49,9 +49,7 @@ class RevocationList:
     def check(self, principal: Principal) -> None:
         """Raises InvalidToken, or Unavailable while the revocations are not known."""
         if not self.is_complete:
-            raise Unavailable(
-                "The session service is unavailable. Please retry.", code="session_unavailable"
-            )
+            raise service_unavailable("session")
         if self.refuses(principal):
             raise InvalidToken("The token or API key was revoked.", "revoked")
 

@@ -14,7 +14,7 @@ from parley_contracts.session_api.revocation_bodies import (
     RevocationsResponse,
     RevokedTokens,
 )
-from parley_core.http.errors import ParleyError, Unavailable
+from parley_core.http.errors import ParleyError, service_unavailable
 from parley_core.http.service_client import ServiceClient
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_gateway.auth.revocation_list import RevocationList
@@ -110,6 +110,4 @@ class RevocationPoll:
         try:
             return msgspec.json.decode(response.body, type=response_type)
         except ValueError:
-            raise Unavailable(
-                "The session service is unavailable. Please retry.", code="session_unavailable"
-            ) from None
+            raise service_unavailable("session") from None

@@ -9,7 +9,7 @@ import msgspec
 
 from parley_contracts.session_api.limits import MAX_VERSIONS_PER_REQUEST
 from parley_contracts.session_api.version_bodies import VersionsRequest, VersionsResponse
-from parley_core.http.errors import NotFound, Unavailable
+from parley_core.http.errors import NotFound, service_unavailable
 from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.batcher import Batcher
@@ -88,9 +88,7 @@ class VersionLookup:
         try:
             versions = _decode(response.body).versions
         except ValueError:
-            raise Unavailable(
-                "The session service is unavailable. Please retry.", code="session_unavailable"
-            ) from None
+            raise service_unavailable("session") from None
         if self._cache is not None and epoch is not None and versions:
             await self._cache.fill(epoch, versions)
         return {session_id: versions.get(session_id, 0) for session_id in session_ids}

@@ -19,7 +19,7 @@ from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_core.http.errors import ParleyError, ServiceError, Unavailable
+from parley_core.http.errors import ServiceError, service_unavailable
 from parley_core.http.service_client import ServiceClient
 
 # A session service that does not respond in this time leaves no time for the rest of a request.
@@ -39,7 +39,7 @@ class SessionClient:
         try:
             return SessionShape.model_validate_json(body).version
         except ValidationError:
-            raise _unavailable() from None
+            raise service_unavailable("session") from None
 
     async def latest_versions(self, caller: Caller) -> Mapping[UUID, int]:
         """Return the committed versions of the caller's sessions that changed last."""
@@ -47,7 +47,7 @@ class SessionClient:
         try:
             return msgspec.json.decode(body, type=VersionsResponse).versions
         except ValueError:
-            raise _unavailable() from None
+            raise service_unavailable("session") from None
 
     async def keys(
         self, session_ids: Sequence[UUID], request_id: str
@@ -59,7 +59,7 @@ class SessionClient:
         try:
             return decode_data_keys_response(body)
         except InvalidKeysResponse:
-            raise _unavailable() from None
+            raise service_unavailable("session") from None
 
     async def search_keys(
         self, people: Sequence[Person], request_id: str
@@ -71,7 +71,7 @@ class SessionClient:
         try:
             return decode_search_keys_response(body)
         except InvalidKeysResponse:
-            raise _unavailable() from None
+            raise service_unavailable("session") from None
 
     async def _call(
         self,
@@ -93,11 +93,5 @@ class SessionClient:
         except ServiceError as error:
             if error.status == 404 or error.code == "key_unavailable":
                 raise
-            raise _unavailable() from None
+            raise service_unavailable("session") from None
         return response.body
-
-
-def _unavailable() -> ParleyError:
-    return Unavailable(
-        "The session service is unavailable. Please retry.", code="session_unavailable"
-    )
