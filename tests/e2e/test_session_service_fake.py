@@ -16,7 +16,7 @@ import pytest_asyncio
 from e2e_support.session_service import SessionService
 from e2e_support.stack import Stack
 
-from parley_contracts.api_models import CreatedApiKey, SessionShape, Turn
+from parley_contracts.api_models import AuditRecord, CreatedApiKey, Page, SessionShape, Turn
 from parley_contracts.session_api.api_key_bodies import AuthenticateApiKeysResponse
 from parley_contracts.session_api.keys import DataKeysResponse, SearchKeysResponse
 from parley_contracts.session_api.revocation_bodies import (
@@ -244,6 +244,28 @@ async def test_an_api_key_has_no_scope_that_its_owner_lacks(service: SessionServ
     body = {"name": "a program", "scopes": ["admin"]}
     refused = await service.error("gateway", "POST", "/api-keys", body)
     assert refused == (403, "missing_scope")
+
+
+async def test_only_auditors_read_the_trail(service: SessionService) -> None:
+    assert await service.error("gateway", "GET", "/audit") == (403, "missing_scope")
+    auditor = Principal(f"tenant-{uuid4()}", "auditor", frozenset(("audit:read",)))
+    status, content = await service.call("gateway", "GET", "/audit?limit=5", who=auditor)
+    assert (status, Page[AuditRecord].model_validate_json(content)) == (200, Page(data=[]))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/audit/reads", {"action": "messages.searched"}),
+        ("/audit/reads", {"action": "session.exported", "session_id": str(uuid4())}),
+        ("/audit/refusals", {"refused": [{"code": "missing_scope"}, {"left_out": 3}]}),
+    ],
+)
+async def test_gateways_record_reads_and_refused_access(
+    service: SessionService, path: str, body: dict[str, object]
+) -> None:
+    status, content = await service.call("gateway", "POST", path, body)
+    assert (status, json.loads(content)) == (200, {})
 
 
 async def test_without_limits_nothing_is_listed_and_completions_are_admitted(

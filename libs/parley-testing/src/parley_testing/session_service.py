@@ -13,12 +13,7 @@ from uuid import UUID, uuid4
 import msgspec
 from aiohttp import web
 
-from parley_contracts.api_models import (
-    ErrorShape,
-    SessionShape,
-    Turn,
-    UsageShape,
-)
+from parley_contracts.api_models import ErrorShape, Page, SessionShape, Turn, UsageShape
 from parley_contracts.session_api.keys import (
     DataKeysRequest,
     DataKeysResponse,
@@ -171,8 +166,10 @@ class FakeSessionService(FakeService):
                 return web.json_response(
                     {"tokens": page, "next": str(uuid4()) if is_first else None}
                 )
+            case "GET", "audit" if "audit:read" in call.principal.scopes:
+                return raw(Page(data=[], first_id=None, last_id=None).to_json())
             case "GET", "audit":
-                return web.json_response({"object": "list", "data": []})
+                return refusal(403, "missing_scope")
             case "POST", "audit", "reads":
                 self.recorded_reads.append(call)
                 return web.json_response({})
