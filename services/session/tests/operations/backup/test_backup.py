@@ -7,7 +7,6 @@ import stat
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -25,9 +24,6 @@ from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.audit.audit_data import audit_data
 from parley_session.domain.revocation import tokens_revoked_event
 from parley_session.domain.session.commands import EraseSession
-from parley_session.operations.difference_list import DifferenceList
-from parley_session.operations.log.audit_chain import AuditChain, chained
-from parley_session.storage.event_rows import record_from_row
 from parley_session.storage.keys.revocation_store import RevocationStore
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
@@ -128,59 +124,6 @@ async def _assert_goes_on(database: str, session_id: UUID) -> None:
         last = await pool.fetchval("SELECT max(position) FROM outbox")
         await append_turn(components_on(pool), session_id)
         assert await pool.fetchval("SELECT max(position) FROM outbox") > last
-
-
-async def test_a_backup_and_its_restore_are_recorded_in_one_chain(
-    back_up: BackUp, restore: Command, pool: Pool, database: str, folder: Path
-) -> None:
-    assert (await back_up()).code == 0
-    assert await acts_in(pool) == [("store.backed_up", "allowed", [])]
-    assert (await restore()).code == 0
-    made_at = json.loads((folder / "manifest.json").read_text())["made_at"]
-    backup = {"kind": "backup", "id": made_at.replace("Z", "+00:00")}
-    connection = await asyncpg.connect(database)
-    try:
-        assert await acts_in(connection) == [
-            ("store.backed_up", "allowed", []),
-            ("store.restored", "done", [backup]),
-        ]
-        rows = await connection.fetch("SELECT * FROM audit_records ORDER BY sequence")
-        head = await connection.fetchrow("SELECT sequence, hash FROM audit_chain")
-    finally:
-        await connection.close()
-    chain = AuditChain("the store", found := DifferenceList())
-    for row in rows:
-        record = record_from_row(row["stream_id"], row)
-        chain.add(chained(row["stream_id"], row["sequence"], record))
-    assert found.count == 0
-    assert (chain.last_sequence, chain.last_hash) == tuple(head or ())
-    assert {row["data"].count('"user":"operator"') for row in rows} == {1}
-
-
-def written_to(folder: Path) -> list[Path]:
-    return [*folder.rglob("*")]
-
-
-async def acts_in(connection: Any) -> list[tuple[str, str, list[Any]]]:
-    """Action, outcome and objects of the records in no tenant, in their order."""
-    rows = await connection.fetch(
-        "SELECT data::text FROM audit_records WHERE tenant IS NULL ORDER BY sequence"
-    )
-    acts = [json.loads(row["data"]) for row in rows]
-    return [(each["action"], each["outcome"], each.get("objects", [])) for each in acts]
-
-
-async def test_a_backup_that_cannot_be_recorded_writes_no_file(
-    run: Run, database: str, folder: Path
-) -> None:
-    assert (await run("migrate", database)).code == 0
-    connection = await asyncpg.connect(database)
-    try:
-        await connection.execute("DROP FUNCTION append_audit_record")
-    finally:
-        await connection.close()
-    assert (await run(f"backup --to {folder}", database)).code == 1
-    assert [path for path in written_to(folder) if path.is_file()] == []
 
 
 async def test_keys_are_only_in_their_folder_and_files_are_private(
