@@ -26,8 +26,8 @@ async def commit(
     # Heartbeats keep the turn open, so it must end, if only as a failure. The model server charges
     # for a rejected reply, too.
     charged = Failed("internal", usage=outcome.usage, price=outcome.price, model=outcome.model)
-    for accepted in (outcome, charged, Failed("internal")):
-        end = partial(session.end_turn, live.id, accepted, request_id)
+    for ending in (outcome, charged, Failed("internal")):
+        end = partial(session.end_turn, live.id, ending, request_id)
         try:
             return await retry_until_accepted(end, f"turn {live.id}")
         except ParleyError as error:

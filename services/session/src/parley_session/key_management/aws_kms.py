@@ -36,7 +36,7 @@ _NOT_OURS = ("InvalidCiphertextException", "IncorrectKeyException")
 # https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html
 _THROTTLED = "ThrottlingException"
 _MAX_ATTEMPTS = 3
-# Together shorter than the time of a call.
+# The first wait and the longest one; together they are shorter than the time of a call.
 _RETRY_SECONDS = (0.2, 0.5)
 _ERROR_NAME = re.compile(r"(?:.*#)?([A-Za-z]{1,80})")
 
