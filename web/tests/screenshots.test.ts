@@ -255,7 +255,8 @@ describe.skipIf(!folder)('screenshots', () => {
 
     // Towards the end: no turn runs until inference asks a model that failed again.
     await page.goto(`${stack.url}/`);
-    stack.model.script('fail', { pieces: ['Half of an answer, and then '], failsAfter: 1 });
+    const pieces = ['Half of an answer, and then ', ''];
+    stack.model.script('fail', { pieces, pauseMs: 500, failsAfter: 1 });
     await send('fail');
     await page.locator('.status.danger').waitFor({ timeout: 60_000 });
     await shoot('failed');

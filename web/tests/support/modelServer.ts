@@ -42,6 +42,7 @@ export class ModelServer {
   /** The reply to a message with this text; without one it is `Answer to: ` and the message. */
   script(message: string, script: Script): void {
     this.scripts.set(message, script);
+    this.released.delete(message);
   }
 
   /** Ends the pause of the replies to this message. */
