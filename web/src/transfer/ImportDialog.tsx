@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { type ChangeEvent, useRef, useState } from 'react';
+import { type ChangeEvent, useId, useRef, useState } from 'react';
 import { goTo, sessionPath } from '../app/route';
 import { useText } from '../i18n/language';
 import {
@@ -30,6 +30,7 @@ interface Properties {
 
 export function ImportDialog({ assistantId, onClose }: Properties) {
   const t = useText();
+  const id = useId();
   const client = useQueryClient();
   const maxBytes = useConfig().data?.max_message_bytes ?? DEFAULT_MAX_BYTES;
   const { data: assistants = [] } = useAssistants();
@@ -82,9 +83,10 @@ export function ImportDialog({ assistantId, onClose }: Properties) {
       {step.is === 'choose' && (
         <>
           <p className="muted">{t.importHint}</p>
-          <label className="button file">
+          <label htmlFor={id} className="button file">
             {t.importFile}
             <input
+              id={id}
               type="file"
               className="visually-hidden"
               accept=".json,application/json"
