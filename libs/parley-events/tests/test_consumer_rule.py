@@ -69,3 +69,26 @@ def test_every_order_of_delivery_applies_each_event_once_and_in_order() -> None:
         delivered: Sequence[tuple[int, int]] = events * 2
         assert received(rule, *random.sample(delivered, len(delivered))) == [*range(1, 30)]
         assert rule.deferred_count == 0
+
+
+def test_events_that_are_all_the_next_ones_are_applied_at_once() -> None:
+    rule = ConsumerRule[int, int]({SESSION: Applied(2, 20)})
+    assert rule.apply_all([SESSION, b"another", SESSION], [3, 1, 4], [30, 5, 40])
+    assert rule.applied == {SESSION: Applied(4, 40), b"another": Applied(1, 5)}
+
+
+@pytest.mark.parametrize("sequence", [2, 4], ids=["repeat", "beyond"])
+def test_one_event_that_is_not_the_next_keeps_all_from_being_applied_at_once(
+    sequence: int,
+) -> None:
+    rule = ConsumerRule[int, int]({SESSION: Applied(2, 20)})
+    assert not rule.apply_all([b"another", SESSION], [1, sequence], [5, 10 * sequence])
+    assert rule.applied == {SESSION: Applied(2, 20)}
+
+
+def test_events_of_forked_or_waiting_sessions_are_not_applied_at_once() -> None:
+    rule = ConsumerRule[int, int]()
+    received(rule, (1, 10), (3, 30))
+    assert not rule.apply_all([SESSION], [2], [20])
+    assert received(rule, (2, 20), (1, 35)) == [2, 3]
+    assert not rule.apply_all([SESSION], [4], [40])

@@ -6,8 +6,9 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from parley_cli.log.dataset.collected_events import CollectedEvents
-from parley_cli.log.dataset.event_tables import RawEvent, event_table
+from parley_cli.log.dataset.event_tables import by_type, event_tables
 from parley_cli.log.dataset.manifest import Selection
+from parley_cli.log.dataset.raw_events import RawEvent
 from parley_events.cloudevents import Record
 from parley_events.consumer_rule import ConsumerRule
 from parley_events.golden import golden_record
@@ -88,7 +89,7 @@ def test_an_invalid_record_leaves_the_others_of_its_batch_as_they_are(
     other = started(ce_subject=OTHER_SESSION, ce_id=event_id, ce_time=time)
     events = collected(message(started(), 7), message(other, 8), message(started(), 9))
     assert [each.offset for each in events.undecodable.first] == [8]
-    assert [event.offset for each in events.groups.values() for event in each] == [7]
+    assert events.take()["offset"].to_pylist() == [7]
     assert events.rule.repeats == 1
 
 
@@ -103,6 +104,24 @@ def test_an_invalid_record_leaves_the_others_of_its_batch_as_they_are(
     ],
 )
 def test_an_unusual_form_of_a_time_is_exported_like_the_usual_one(time: bytes) -> None:
-    [((kind, day), [event])] = collected(message(started(ce_time=time))).take().items()
-    [row] = event_table(kind.decode(), [event]).table.to_pylist()
-    assert (day, row["time"].date().isoformat()) == (b"2026-11-24", "2026-11-24")
+    [(kind, events)] = by_type(collected(message(started(ce_time=time))).take())
+    [(day, rows)] = event_tables(kind, events)
+    [row] = rows.table.to_pylist()
+    assert (day, row["time"].date().isoformat()) == ("2026-11-24", "2026-11-24")
+
+
+def test_events_that_are_not_the_next_ones_of_their_sessions_wait_or_are_dropped() -> None:
+    first, second, third = (started(ce_sequence=b"%d" % number) for number in (1, 2, 3))
+    events = collected(message(third, 7), message(first, 8), message(first, 9))
+    assert events.take()["offset"].to_pylist() == [8]
+    events.add(0, [message(second, 10)])
+    assert events.take()["offset"].to_pylist() == [10, 7]
+    assert events.rule.repeats == 1
+
+
+def test_a_batch_may_have_events_with_and_without_a_traceparent() -> None:
+    with_one = message(started(traceparent=b"00-1-2-01"), 7)
+    headers = tuple(message(started(ce_subject=OTHER_SESSION)).headers)
+    without = replace(with_one, key=OTHER_SESSION, headers=headers[:-1], offset=8)
+    events = collected(with_one, without).take()
+    assert events["traceparent"].to_pylist() == [b"00-1-2-01", None]

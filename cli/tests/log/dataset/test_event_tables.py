@@ -7,7 +7,8 @@ import pytest
 
 from parley_cli.log.dataset import event_tables as event_tables_module
 from parley_cli.log.dataset.event_columns import event_schema
-from parley_cli.log.dataset.event_tables import RawEvent, event_table, event_tables
+from parley_cli.log.dataset.event_tables import EventTable, by_type, event_table, event_tables
+from parley_cli.log.dataset.raw_events import RawEvent, raw_events, raw_table
 from parley_cli.log.generation.command import simulated_events
 from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_events.cloudevents import encode
@@ -29,8 +30,12 @@ def changed(event: RawEvent, **fields: object) -> RawEvent:
     return event._replace(value=msgspec.json.encode(value))
 
 
+def table_of(event_type: str, events: list[RawEvent]) -> EventTable:
+    return event_table(event_type, raw_table(events))
+
+
 def assert_both_ways_agree(event_type: str, events: list[RawEvent]) -> None:
-    parsed = event_table(event_type, events)
+    parsed = table_of(event_type, events)
     decoded = event_tables_module._decoded_table(event_type, events)
     assert not parsed.undecodable
     assert not decoded.undecodable
@@ -53,14 +58,14 @@ def test_parsing_and_decoding_agree_on_simulated_events() -> None:
 
 def test_a_default_that_is_not_written_is_filled_in() -> None:
     event = changed(golden_event(REPLY), usage={"prompt_tokens": 1, "completion_tokens": 2})
-    [row] = event_table(REPLY, [event]).table.to_pylist()
+    [row] = table_of(REPLY, [event]).table.to_pylist()
     assert row["usage"]["estimated"] is False
 
 
 def test_white_space_and_optional_fields_are_accepted() -> None:
     event = changed(golden_event(SUBMITTED), parent_message_id=None)
     spaced = event._replace(value=event.value.replace(b",", b",\n  "))
-    assert len(event_table(SUBMITTED, [event, spaced]).table) == 2
+    assert len(table_of(SUBMITTED, [event, spaced]).table) == 2
 
 
 @pytest.mark.parametrize(
@@ -81,9 +86,9 @@ def test_a_value_that_its_model_rejects_is_left_out_and_its_neighbours_stay(
 ) -> None:
     event = golden_event(SUBMITTED)
     bad = changed(event, **broken)._replace(offset=18)
-    result = event_table(SUBMITTED, [event, bad, event])
+    result = table_of(SUBMITTED, [event, bad, event])
     assert [each.offset for each in result.undecodable] == [18]
-    assert len(result.table) == len(result.events) == 2
+    assert len(result.table) == len(result.raw) == 2
 
 
 @pytest.mark.parametrize(
@@ -91,25 +96,33 @@ def test_a_value_that_its_model_rejects_is_left_out_and_its_neighbours_stay(
 )
 def test_a_value_that_is_no_json_object_is_left_out(value: bytes) -> None:
     event = golden_event(SUBMITTED)
-    result = event_table(SUBMITTED, [event._replace(value=value), event])
+    result = table_of(SUBMITTED, [event._replace(value=value), event])
     assert len(result.undecodable) == 1
     assert len(result.table) == 1
 
 
 def test_an_event_whose_traceparent_is_no_text_is_left_out() -> None:
     event = golden_event(SUBMITTED)
-    result = event_table(SUBMITTED, [event._replace(traceparent=b"\xff"), event])
+    result = table_of(SUBMITTED, [event._replace(traceparent=b"\xff"), event])
     assert len(result.undecodable) == 1
     assert len(result.table) == 1
 
 
 @pytest.mark.parametrize("content", ["Hello", 7], ids=["regular", "undecodable"])
-def test_groups_that_are_parsed_together_have_the_tables_of_each(content: object) -> None:
+def test_days_that_are_parsed_together_have_the_tables_of_each(content: object) -> None:
     event = golden_event(SUBMITTED)
-    last = changed(event._replace(offset=20), content=content)
-    groups = [[event, event._replace(offset=18)], [event._replace(offset=19)], [last]]
-    together = list(event_tables(SUBMITTED, groups))
-    for found, events in zip(together, groups, strict=True):
-        alone = event_table(SUBMITTED, events)
+    last = changed(event._replace(offset=20, time=b"2026-11-25T00:00:00.000000Z"), content=content)
+    early = event._replace(offset=19, time=b"2026-11-23T12:00:00.000000Z")
+    days = {
+        "2026-11-23": [early],
+        "2026-11-24": [event, event._replace(offset=18)],
+        "2026-11-25": [last],
+    }
+    [(kind, events)] = by_type(raw_table([event, last, early, event._replace(offset=18)]))
+    together = dict(event_tables(kind, events))
+    assert [*together] == [*days]
+    for day, found in together.items():
+        alone = table_of(SUBMITTED, days[day])
         assert found.table.equals(alone.table)
-        assert (found.events, found.undecodable) == (alone.events, alone.undecodable)
+        assert raw_events(found.raw) == raw_events(alone.raw)
+        assert found.undecodable == alone.undecodable

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from parley_cli.__main__ import main
-from parley_cli.log.dataset.event_tables import RawEvent
 from parley_cli.log.dataset.export_writer import ExportWriter
 from parley_cli.log.dataset.manifest import Manifest, Selection, StreamState
+from parley_cli.log.dataset.raw_events import RawEvent, raw_table
 from parley_cli.log.dataset.storage_location import storage_at
 from parley_cli.log.generation.command import generate
 from parley_events.golden import golden_record
@@ -137,7 +137,7 @@ def test_a_type_that_this_version_does_not_know_has_a_view_under_its_full_name(
     event = RawEvent.of(0, 0, golden_record("parley.session.session_started.v1"))
     kind = b"parley.session.sessions.v1"
     newer = event._replace(type=kind, value=b'{"more":1}')
-    writer.write_parts({(kind, b"2026-11-24"): [newer]}, None)
+    writer.write_parts(raw_table([newer]), None)
     writer.checkpoint("sessions", StreamState(topic="sessions"), {})
     writer.complete()
     query = f'SELECT data, (SELECT count(*) FROM sessions) AS sessions FROM "{kind.decode()}"'

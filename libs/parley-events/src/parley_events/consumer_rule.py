@@ -4,7 +4,7 @@ Within a session, sequences are contiguous from 1 and ids increase; the first oc
 events are in order, and repeats may follow at any later time (docs/events.md).
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from typing import Generic, NamedTuple, TypeVar
 
@@ -86,6 +86,28 @@ class ConsumerRule(Generic[Id, Item]):
             self.applied[session] = Applied(sequence, event_id)
             return [item]
         return self._check(session, applied, sequence, event_id, item)
+
+    def apply_all(
+        self, sessions: Sequence[bytes], sequences: Sequence[int], event_ids: Sequence[Id]
+    ) -> bool:
+        """Apply events of which each is the next one of its session; otherwise none of them.
+
+        What `receive` does for ordinary events, for many of them at once. If it returns False,
+        pass each of them to `receive`.
+        """
+        last: dict[bytes, int] = {}
+        for session, sequence in zip(sessions, sequences, strict=True):
+            if (previous := last.get(session)) is None:
+                applied = self.applied.get(session)
+                previous = applied[0] if applied else 0
+            if sequence != previous + 1:
+                return False
+            last[session] = sequence
+        if not (last.keys().isdisjoint(self.deferred) and last.keys().isdisjoint(self.forked)):
+            return False
+        ids = dict(zip(sessions, event_ids, strict=True))
+        self.applied.update((key, Applied(last[key], ids[key])) for key in last)
+        return True
 
     def _check(
         self,

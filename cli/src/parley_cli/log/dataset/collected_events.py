@@ -1,42 +1,56 @@
-"""Collects the records of a stream for export: the consumer rule, the selection, and groups."""
+"""Collects the records of a stream for export: the consumer rule, the selection, and columns."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from itertools import repeat, starmap
-from operator import itemgetter
+from operator import attrgetter, itemgetter
+from typing import Any
 
+import pyarrow as pa
 from aiokafka import ConsumerRecord
 
-from parley_cli.log.dataset.event_tables import RawEvent, Undecodable
+from parley_cli.log.dataset.event_tables import Undecodable
 from parley_cli.log.dataset.manifest import EVENT_TYPE, Selection, UndecodableRecords
+from parley_cli.log.dataset.raw_events import (
+    RAW_SCHEMA,
+    Columns,
+    RawEvent,
+    columns_of,
+    raw_batch,
+)
 from parley_events.consumer_rule import ConsumerRule
 from parley_events.values import MAX_COUNT
 
+Headers = Sequence[tuple[str, bytes | None]]
+
 NONE_UNDECODABLE = UndecodableRecords()
 
-Groups = dict[tuple[bytes, bytes], list[RawEvent]]
-"""Events by type and day."""
-
+# Overhead of the arrays of a batch, beside their content.
+_BATCH_BYTES = 5_000
+# In the order in which `parley_events` writes them; some events have no traceparent.
+_NAMES = (
+    *("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_subject", "ce_time", "ce_sequence"),
+    *("content-type", "traceparent"),
+)
+_NO_TRACEPARENT = ("traceparent", None)
+_FIELDS = attrgetter("offset", "key", "value", "headers")
 _REQUIRED = itemgetter("ce_type", "ce_specversion", "ce_subject", "ce_sequence", "ce_time", "ce_id")
 _TYPE = re.compile(EVENT_TYPE.encode())
 # It is the name of a folder.
 _MAX_TYPE_LENGTH = 120
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUID_LENGTH, _TIME_LENGTH = 36, 27
+_DAY = itemgetter(slice(len("2026-11-24")))
 # Ids and times in their usual forms, one directly after the other.
 _UUIDS = re.compile(rb"(?:%b)*+" % _UUID.pattern)
 _TIMES = re.compile(rb"(?:\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z)*+")
 # What a missing or unreadable header raises: null, or bytes that are no number, time or text.
 _INVALID = (KeyError, TypeError, ValueError, OverflowError)
-# Python's overhead of a record, beside the bytes of its value.
-_EVENT_BYTES = 700
 
 
 class CollectedEvents:
-    """The selected events that wait to be written. Memory: `size`, in bytes, approximately."""
+    """The selected events that wait to be written. Memory: `size`, in bytes."""
 
     def __init__(
         self,
@@ -46,9 +60,9 @@ class CollectedEvents:
     ) -> None:
         """`undecodable` are the records that were rejected before."""
         self.rule = rule
-        self.groups: Groups = defaultdict(list)
         self.count, self.size = 0, 0
         self.undecodable = undecodable
+        self._batches: list[pa.RecordBatch] = []
         self._types = frozenset(each.encode() for each in selection.types)
         self._since = _text(selection.since) if selection.since else b""
         self._until = _text(selection.until) if selection.until else b"\xff"
@@ -57,19 +71,30 @@ class CollectedEvents:
     def add(self, partition: int, messages: Sequence[ConsumerRecord]) -> None:
         """Add messages of a partition, in its order. Raises TooManyDeferred."""
         try:
-            events: Iterable[RawEvent] = _usual_events(partition, messages)
+            columns = _usual_columns(partition, messages)
         except _INVALID:
-            events = self._valid_events(partition, messages)
-        receive, groups, selects_all = self.rule.receive, self.groups, self._selects_all
-        count = size = 0
-        for event in events:
-            for each in receive(event.key, event.sequence, event.id, event):
-                if selects_all or self._is_selected(each):
-                    groups[each.type, each.time[:10]].append(each)
-                    count += 1
-                    size += len(each.value)
-        self.count += count
-        self.size += size + count * _EVENT_BYTES
+            columns = self._applied(self._valid_events(partition, messages))
+        else:
+            _, _, keys, _, sequences, ids, *_ = columns
+            if not self.rule.apply_all(keys, sequences, ids):
+                columns = self._applied(map(RawEvent._make, zip(*columns, strict=True)))
+        if not self._selects_all:
+            events = map(RawEvent._make, zip(*columns, strict=True))
+            columns = columns_of([event for event in events if self._is_selected(event)])
+        batch = raw_batch(columns)
+        self._batches.append(batch)
+        self.count += batch.num_rows
+        self.size += batch.nbytes + _BATCH_BYTES
+
+    def _applied(self, events: Iterable[RawEvent]) -> Columns:
+        receive = self.rule.receive
+        return columns_of(
+            [
+                each
+                for event in events
+                for each in receive(event.key, event.sequence, event.id, event)
+            ]
+        )
 
     def _valid_events(
         self, partition: int, messages: Iterable[ConsumerRecord]
@@ -83,28 +108,31 @@ class CollectedEvents:
                 rejected = Undecodable(partition, message.offset, error)
                 self.undecodable = self.undecodable.plus([rejected])
 
-    def take(self) -> Groups:
-        """Remove and return the collected events."""
-        groups, self.groups, self.count, self.size = self.groups, defaultdict(list), 0, 0
-        return groups
+    def take(self) -> pa.Table:
+        """Remove and return the collected events, in the form of RAW_SCHEMA."""
+        batches, self._batches, self.count, self.size = self._batches, [], 0, 0
+        return pa.Table.from_batches(batches, RAW_SCHEMA)
 
     def _is_selected(self, event: RawEvent) -> bool:
         is_of_type = not self._types or event.type in self._types
         return is_of_type and self._since <= event.time <= self._until
 
 
-def _usual_events(partition: int, messages: Sequence[ConsumerRecord]) -> Iterable[RawEvent]:
+def _usual_columns(partition: int, messages: Sequence[ConsumerRecord]) -> Columns:
     """The events of messages whose headers all have their usual forms.
 
     The checks of `_event` for many messages in one go, which takes a third of the time. Raises one
     of _INVALID.
     """
-    headers = [dict(each.headers) for each in messages]
-    kinds, versions, keys, sequences, times, ids = zip(*map(_REQUIRED, headers), strict=True)
+    offsets, record_keys, values, headers = zip(*map(_FIELDS, messages), strict=True)
+    columns = zip(*map(_with_traceparent, headers), strict=True)
+    by_name = {name: _values(name, pairs) for name, pairs in zip(_NAMES, columns, strict=True)}
+    kinds, versions, keys, sequences, times, ids = _REQUIRED(by_name)
+    traces = by_name["traceparent"]
     numbers = [*map(int, sequences)]
     if not (
         set(versions) == {b"1.0"}
-        and keys == tuple([each.key for each in messages])
+        and keys == [*record_keys]
         and all(map(_is_stream_id, keys))
         and min(numbers) >= 1
         and max(numbers) <= MAX_COUNT
@@ -112,15 +140,26 @@ def _usual_events(partition: int, messages: Sequence[ConsumerRecord]) -> Iterabl
         and _UUIDS.fullmatch(b"".join(ids))
         and set(map(len, times)) == {_TIME_LENGTH}
         and _TIMES.fullmatch(b"".join(times))
-        and all(starmap(_is_group, set(zip(kinds, [each[:10] for each in times], strict=True))))
+        and all(map(_is_date, set(map(_DAY, times))))
+        and all(map(_is_type, set(kinds)))
     ):
         raise ValueError
-    offsets = [each.offset for each in messages]
-    traces = [each.get("traceparent") for each in headers]
-    values = [each.value or b"" for each in messages]
-    partitions = repeat(partition, len(messages))
-    columns = (partitions, offsets, keys, kinds, numbers, ids, times, traces, values)
-    return map(RawEvent._make, zip(*columns, strict=True))
+    if None in values:
+        values = tuple([value or b"" for value in values])
+    partitions = [partition] * len(messages)
+    return partitions, offsets, keys, kinds, numbers, ids, times, traces, values
+
+
+def _with_traceparent(headers: Headers) -> Headers:
+    return headers if len(headers) == len(_NAMES) else (*headers, _NO_TRACEPARENT)
+
+
+def _values(name: str, pairs: Headers) -> list[Any]:
+    """Raises ValueError if another header is among the pairs."""
+    names, values = zip(*pairs, strict=True)
+    if names.count(name) != len(names):
+        raise ValueError
+    return [*values]
 
 
 def _event(partition: int, message: ConsumerRecord) -> RawEvent:
@@ -134,7 +173,7 @@ def _event(partition: int, message: ConsumerRecord) -> RawEvent:
         (version != b"1.0" or key != message.key or not _is_stream_id(key))
         or not 1 <= number <= MAX_COUNT
         or not _UUID.fullmatch(event_id)
-        or not _is_group(kind, time[:10])
+        or not (_is_type(kind) and _is_date(_DAY(time)))
     ):
         raise ValueError
     trace, value = headers.get("traceparent"), message.value or b""
@@ -154,8 +193,12 @@ def _is_stream_id(key: bytes) -> bool:
     return _UUID.fullmatch(key) is not None
 
 
-@lru_cache(maxsize=10_000)
-def _is_group(kind: bytes, day: bytes) -> bool:
-    """Raises ValueError for a day that is no date."""
-    date.fromisoformat(day.decode())
+@lru_cache(maxsize=1_000)
+def _is_type(kind: bytes) -> bool:
     return len(kind) <= _MAX_TYPE_LENGTH and _TYPE.fullmatch(kind) is not None
+
+
+@lru_cache(maxsize=10_000)
+def _is_date(day: bytes) -> bool:
+    """Raises ValueError if it is not."""
+    return bool(date.fromisoformat(day.decode()))

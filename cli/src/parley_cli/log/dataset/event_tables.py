@@ -6,7 +6,6 @@ form of its model, all records of the table are decoded one by one, by the event
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +20,7 @@ from parley_cli.log.dataset.event_columns import (
     event_schema,
     stream_of,
 )
+from parley_cli.log.dataset.raw_events import RawEvent, raw_events, raw_table
 from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_events.cloudevents import Record, UndecodableRecord, decode
 from parley_events.event_decoders import decode_api_key, decode_assistant, decode_audit
@@ -39,56 +39,6 @@ _DECODERS: Mapping[str, Callable[[Record], Any]] = {
 }
 
 
-class RawEvent(NamedTuple):
-    """A record whose headers were read, and whose value was not.
-
-    `key` and `id` are UUIDs in lower case, `time` is in UTC, as `2026-11-24T12:00:00.123456Z`.
-    """
-
-    partition: int
-    offset: int
-    key: bytes
-    type: bytes
-    sequence: int
-    id: bytes
-    time: bytes
-    traceparent: bytes | None
-    value: bytes
-
-    @classmethod
-    def of(cls, partition: int, offset: int, record: Record) -> "RawEvent":
-        """The event of a record that `parley_events` has encoded."""
-        headers = dict(record.headers)
-        return cls(
-            partition,
-            offset,
-            record.key,
-            headers["ce_type"],
-            int(headers["ce_sequence"]),
-            headers["ce_id"],
-            headers["ce_time"],
-            headers.get("traceparent"),
-            record.value,
-        )
-
-    @property
-    def position(self) -> tuple[int, int]:
-        return self.partition, self.offset
-
-    def record(self) -> Record:
-        headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_id", self.id),
-            ("ce_type", self.type),
-            ("ce_subject", self.key),
-            ("ce_time", self.time),
-            ("ce_sequence", b"%d" % self.sequence),
-        ]
-        if self.traceparent is not None:
-            headers.append(("traceparent", self.traceparent))
-        return Record(self.key, headers, self.value)
-
-
 class Undecodable(msgspec.Struct, frozen=True):
     """A record that is no event, and why."""
 
@@ -98,8 +48,10 @@ class Undecodable(msgspec.Struct, frozen=True):
 
 
 class EventTable(NamedTuple):
+    """`raw` has the events of the rows of `table`."""
+
     table: pa.Table
-    events: Sequence[RawEvent]
+    raw: pa.Table
     undecodable: Sequence[Undecodable]
 
 
@@ -107,36 +59,55 @@ class _Irregular(Exception):
     """A value does not have exactly the form of its model."""
 
 
-def event_tables(event_type: str, groups: Sequence[Sequence[RawEvent]]) -> Iterator[EventTable]:
-    """A table for each group of events, as `event_table` gives it.
+def event_tables(event_type: str, events: pa.Table) -> Iterator[tuple[str, EventTable]]:
+    """The days of the events, in order, and the table of each, as `event_table` gives it.
 
-    Groups without an irregular event are parsed together: most groups are small, and a table costs
-    more than the rows of one.
+    Days without an irregular event are parsed together: most have few events, and a table costs
+    more than the rows of one. The events of a day are together.
     """
+    days = pc.value_counts(_days(events)).to_pylist()
     try:
-        whole = _parsed_table(event_type, [*chain.from_iterable(groups)])
+        whole = _parsed_table(event_type, events)
     except (_Irregular, pa.ArrowException):
-        yield from (event_table(event_type, events) for events in groups)
-        return
+        whole = None
     start = 0
-    for events in groups:
-        yield EventTable(whole.slice(start, len(events)), events, ())
-        start += len(events)
+    for day, count in map(dict.values, days):
+        of_day = events.slice(start, count)
+        if whole is None:
+            yield day.decode(), event_table(event_type, of_day)
+        else:
+            yield day.decode(), EventTable(whole.slice(start, count), of_day, ())
+        start += count
 
 
-def event_table(event_type: str, events: Sequence[RawEvent]) -> EventTable:
+def by_type(events: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The types of the events, in order, and the events of each by day."""
+    # In one piece, as a row is taken out of many pieces at the price of copying all.
+    events = events.combine_chunks()
+    types, days = events["type"], _days(events)
+    for kind in sorted(pc.unique(types).to_pylist()):
+        rows = pc.indices_nonzero(pc.equal(types, kind))
+        # A stable sort: the events of a day stay in the order of the log.
+        yield kind.decode(), events.take(rows.take(pc.sort_indices(days.take(rows))))
+
+
+def _days(events: pa.Table) -> Any:
+    return pc.binary_slice(events["time"], 0, len("2026-11-24"))
+
+
+def event_table(event_type: str, events: pa.Table) -> EventTable:
     """The rows of the events, in their order, without those that cannot be decoded."""
     try:
         return EventTable(_parsed_table(event_type, events), events, ())
     except (_Irregular, pa.ArrowException):
-        return _decoded_table(event_type, events)
+        return _decoded_table(event_type, raw_events(events))
 
 
-def _parsed_table(event_type: str, events: Sequence[RawEvent]) -> pa.Table:
+def _parsed_table(event_type: str, events: pa.Table) -> pa.Table:
     """Raises _Irregular or ArrowException."""
     if event_type not in ALL_DATA_BY_TYPE:
         raise _Irregular
-    columns = [*_event_columns(events), *_parsed(event_type, [e.value for e in events])]
+    columns = [*_event_columns(events), *_parsed(event_type, events["value"])]
     columns.append(pa.nulls(len(events), pa.string()))
     return pa.Table.from_arrays(columns, schema=event_schema(event_type))
 
@@ -155,14 +126,15 @@ def _decoded_table(event_type: str, events: Sequence[RawEvent]) -> EventTable:
             decodable.append(event)
             values.append(value)
             rest.append(other)
-    columns = _event_columns(decodable)
+    raw = raw_table(decodable)
+    columns = _event_columns(raw)
     if event_type in ALL_DATA_BY_TYPE and decodable:
-        columns += _parsed(event_type, values)
+        columns += _parsed(event_type, pa.chunked_array([values], pa.binary()))
     elif event_type in ALL_DATA_BY_TYPE:
         columns += [pa.nulls(0, field.type) for field in data_fields(event_type)]
     columns.append(pa.array(rest, pa.string()))
     table = pa.Table.from_arrays(columns, schema=event_schema(event_type))
-    return EventTable(table, decodable, undecodable)
+    return EventTable(table, raw, undecodable)
 
 
 def _decode_value(event_type: str, event: RawEvent) -> tuple[bytes, str | None]:
@@ -204,38 +176,35 @@ def _split(
     return known, unknown
 
 
-def _event_columns(events: Sequence[RawEvent]) -> list[pa.Array]:
+def _event_columns(events: pa.Table) -> list[Any]:
     """Raises ArrowException for a traceparent that is not UTF-8."""
-    partitions, offsets, keys, _, sequences, ids, times, traces, _ = (
-        zip(*events, strict=True) if events else [()] * len(RawEvent._fields)
-    )
     return [
-        pa.array(ids, pa.string()),
-        pa.array(keys, pa.string()),
-        pa.array(sequences, pa.int32()),
-        pa.array(times, pa.string()).cast(TIME),
-        pa.array(partitions, pa.int32()),
-        pa.array(offsets, pa.int64()),
-        pa.array(traces, pa.string()),
+        events["id"].cast(pa.string()),
+        events["key"].cast(pa.string()),
+        events["sequence"],
+        events["time"].cast(pa.string()).cast(TIME),
+        events["partition"],
+        events["offset"],
+        events["traceparent"].cast(pa.string()),
     ]
 
 
-def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
+def _parsed(event_type: str, values: pa.ChunkedArray) -> list[Any]:
     """The data columns of values that have exactly the form of their model.
 
     Raises _Irregular or ArrowException for others.
     """
     # Arrow's reader crashes at a line `null`, and accepts text that is not UTF-8.
-    if [value for value in values if value[:1] != b"{" or b"\n" in value]:
+    text = values.cast(pa.string())
+    regular = pc.and_not(pc.starts_with(text, "{"), pc.match_substring(text, "\n"))
+    if not pc.all(regular).as_py():
         raise _Irregular
-    lines = b"\n".join(values)
-    if not _is_utf8(lines):
-        raise _Irregular
+    lines = pc.binary_join(pa.ListArray.from_arrays([0, len(text)], text.combine_chunks()), "\n")
     table = arrow_json.read_json(
-        pa.BufferReader(lines),
+        pa.BufferReader(lines[0].as_buffer()),
         read_options=arrow_json.ReadOptions(
             # Its threads would compete with the one that reads the log.
-            block_size=min(_BLOCK_BYTES, len(lines) + 1),
+            block_size=min(_BLOCK_BYTES, lines.nbytes),
             use_threads=False,
         ),
         parse_options=_parse_options(event_type),
@@ -243,13 +212,6 @@ def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
     if table.num_rows != len(values):
         raise _Irregular
     return [_checked(table.column(field.name), field) for field in data_fields(event_type)]
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        return text.isascii() or bool(text.decode())
-    except UnicodeDecodeError:
-        return False
 
 
 @cache

@@ -3,15 +3,12 @@
 import io
 import re
 from collections.abc import Mapping
-from itertools import groupby
-from operator import itemgetter
 from typing import get_args
 
 import pyarrow as pa
 from msgspec.structs import replace
 
-from parley_cli.log.dataset.collected_events import Groups
-from parley_cli.log.dataset.event_tables import Undecodable, event_tables
+from parley_cli.log.dataset.event_tables import Undecodable, by_type, event_tables
 from parley_cli.log.dataset.manifest import (
     MANIFEST,
     PROGRESS,
@@ -46,17 +43,15 @@ class ExportWriter:
         self._next_part = manifest.next_part
         self._written_states: dict[str, str] = {}
 
-    def write_parts(self, groups: Groups, opened: Opened | None) -> list[Undecodable]:
+    def write_parts(self, events: pa.Table, opened: Opened | None) -> list[Undecodable]:
         """Write one file per type and day; return the records that are no events.
 
-        Raises StorageError.
+        `events` have the form of RAW_SCHEMA. Raises StorageError.
         """
         undecodable: list[Undecodable] = []
         file_format = self.manifest.selection.file_format
-        for kind, of_type in groupby(sorted(groups), itemgetter(0)):
-            event_type, days = kind.decode(), [day for _, day in of_type]
-            tables = event_tables(event_type, [groups[kind, day] for day in days])
-            for day, rows in zip(map(bytes.decode, days), tables, strict=True):
+        for event_type, of_type in by_type(events):
+            for day, rows in event_tables(event_type, of_type):
                 part = encode_part(rows, file_format, opened)
                 undecodable += part.undecodable
                 if part.rows:

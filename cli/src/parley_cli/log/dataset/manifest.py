@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from parley_cli.errors import CommandError
-from parley_cli.log.dataset.event_tables import RawEvent, Undecodable
+from parley_cli.log.dataset.event_tables import Undecodable
+from parley_cli.log.dataset.raw_events import RawEvent
 from parley_cli.log.dataset.storage_location import Storage
 
 FORMAT = 1

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from parley_cli.log.dataset.event_columns import sealed_columns, stream_of
 from parley_cli.log.dataset.event_tables import EventTable, Undecodable
 from parley_cli.log.dataset.manifest import FileFormat, PartFile
+from parley_cli.log.dataset.raw_events import raw_events
 from parley_events.cloudevents import SOURCE
 
 ROWS_PER_GROUP = 100_000
@@ -49,13 +50,15 @@ def encode_part(rows: EventTable, file_format: FileFormat, opened: Opened | None
     else:
         table = rows.table if opened is None else _with_content(rows, opened)
         content = _parquet(table) if file_format == "parquet" else _arrow(table)
-    return EncodedPart(content, len(rows.events), rows.undecodable)
+    return EncodedPart(content, len(rows.table), rows.undecodable)
 
 
 def _with_content(rows: EventTable, opened: Opened) -> pa.Table:
     table = rows.table
+    positions = zip(*(rows.raw[name].to_pylist() for name in ("partition", "offset")), strict=True)
+    contents = [opened.get(position, {}) for position in positions]
     for name in sealed_columns(table.schema):
-        values = [opened.get(event.position, {}).get(name) for event in rows.events]
+        values = [content.get(name) for content in contents]
         index = table.schema.get_field_index(name)
         field = pa.field(name, pa.string(), True, {b"comment": _OPENED})
         table = table.set_column(index, field, pa.array(values, pa.string()))
@@ -88,7 +91,7 @@ def _lines(rows: EventTable, opened: Opened | None) -> Iterator[bytes]:
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
     """
-    for event in rows.events:
+    for event in raw_events(rows.raw):
         data: Any = msgspec.Raw(event.value)
         if opened is not None:
             decoded: dict[str, Any] = msgspec.json.decode(event.value)

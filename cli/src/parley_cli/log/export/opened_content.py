@@ -5,8 +5,8 @@ from datetime import datetime
 
 import msgspec
 
-from parley_cli.log.dataset.event_tables import RawEvent
 from parley_cli.log.dataset.part_files import Opened
+from parley_cli.log.dataset.raw_events import RawEvent
 from parley_cli.log.tail.log_record import LogRecord
 from parley_cli.log.tail.unsealing import ERASED, Unsealer
 

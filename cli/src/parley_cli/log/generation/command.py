@@ -2,16 +2,14 @@
 
 import heapq
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 from parley_cli.errors import CommandError
-from parley_cli.log.dataset.collected_events import Groups
-from parley_cli.log.dataset.event_tables import RawEvent
 from parley_cli.log.dataset.export_writer import ExportWriter
 from parley_cli.log.dataset.manifest import Manifest, Selection, StreamState
+from parley_cli.log.dataset.raw_events import RawEvent, raw_table
 from parley_cli.log.dataset.storage_location import storage_at
 from parley_cli.log.export.exporter import Limits
 from parley_cli.log.generation.simulated_stream import Fields, SimulatedEvent
@@ -72,28 +70,26 @@ def _next_of(running: list[tuple[Any, int, SimulatedEvent, Iterator[SimulatedEve
 def write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], content: bool) -> None:
     limits, positions = Limits(), dict.fromkeys(range(PARTITIONS), 0)
     partitions = list(positions)
-    groups: Groups = defaultdict(list)
+    written: list[RawEvent] = []
     opened: dict[tuple[int, int], dict[str, str | None]] = {}
-    count = 0
     for event, fields in events:
         partition = partition_of(str(event.session_id).encode(), partitions)
         raw = RawEvent.of(partition, positions[partition], encode(event))
         positions[partition] += 1
-        groups[(raw.type, raw.time[:10])].append(raw)
+        written.append(raw)
         if content and fields:
             opened[raw.position] = _texts(fields)
-        count += 1
-        if count >= limits.max_part_events:
-            writer.write_parts(groups, opened if content else None)
-            groups, opened, count = defaultdict(list), {}, 0
-    writer.write_parts(groups, opened if content else None)
+        if len(written) >= limits.max_part_events:
+            writer.write_parts(raw_table(written), opened if content else None)
+            written, opened = [], {}
+    writer.write_parts(raw_table(written), opened if content else None)
     state = StreamState(topic=SESSIONS_TOPIC, positions=positions)
     writer.checkpoint("sessions", state, {})
 
 
 def _write_assistants(writer: ExportWriter, seed: int) -> None:
     random = Random(f"{seed}/assistants")
-    groups: Groups = defaultdict(list)
+    written: list[RawEvent] = []
     for offset, assistant in enumerate(ASSISTANTS):
         data = AssistantDefined(
             actor=Actor(tenant="default", user="admin"),
@@ -114,9 +110,8 @@ def _write_assistants(writer: ExportWriter, seed: int) -> None:
             traceparent=None,
             value=encode_data(data),
         )
-        raw = RawEvent.of(0, offset, record)
-        groups[(raw.type, raw.time[:10])].append(raw)
-    writer.write_parts(groups, None)
+        written.append(RawEvent.of(0, offset, record))
+    writer.write_parts(raw_table(written), None)
     state = StreamState(topic=ASSISTANTS_TOPIC, positions={0: len(ASSISTANTS)})
     writer.checkpoint("assistants", state, {})
 
