@@ -101,6 +101,16 @@ def test_a_value_that_is_no_json_object_is_left_out(value: bytes) -> None:
     assert len(result.table) == 1
 
 
+def test_values_that_are_an_object_only_together_are_left_out() -> None:
+    event = golden_event(REPLY)
+    head, _, tail = event.value.partition(b'"usage":')
+    parts = [head + b'"usage":', tail, event.value + event.value]
+    events = [event._replace(value=value) for value in parts]
+    result = table_of(REPLY, [*events, event])
+    assert len(result.undecodable) == 3
+    assert len(result.table) == 1
+
+
 def test_an_event_whose_traceparent_is_no_text_is_left_out() -> None:
     event = golden_event(SUBMITTED)
     result = table_of(SUBMITTED, [event._replace(traceparent=b"\xff"), event])

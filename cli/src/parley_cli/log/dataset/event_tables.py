@@ -27,6 +27,8 @@ from parley_events.event_decoders import decode_api_key, decode_assistant, decod
 
 # Twice the longest value of a record, which must lie within a block and the next one.
 _BLOCK_BYTES = 2 * 1024 * 1024
+# Few enough that the copies of one table fit into the memory of those of the previous one.
+_ROWS_TOGETHER = 10_000
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
@@ -81,14 +83,23 @@ def event_tables(event_type: str, events: pa.Table) -> Iterator[tuple[str, Event
 
 
 def by_type(events: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """The types of the events, in order, and the events of each by day."""
+    """The events of each type in order of their days; a type with many comes in several tables.
+
+    Each table has whole days.
+    """
     # In one piece, as a row is taken out of many pieces at the price of copying all.
     events = events.combine_chunks()
     types, days = events["type"], _days(events)
     for kind in sorted(pc.unique(types).to_pylist()):
         rows = pc.indices_nonzero(pc.equal(types, kind))
         # A stable sort: the events of a day stay in the order of the log.
-        yield kind.decode(), events.take(rows.take(pc.sort_indices(days.take(rows))))
+        rows = rows.take(pc.sort_indices(days.take(rows)))
+        start = end = 0
+        for each in pc.value_counts(days.take(rows)).to_pylist():
+            end += each["counts"]
+            if end - start >= _ROWS_TOGETHER or end == len(rows):
+                yield kind.decode(), events.take(rows.slice(start, end - start))
+                start = end
 
 
 def _days(events: pa.Table) -> Any:
@@ -194,17 +205,19 @@ def _parsed(event_type: str, values: pa.ChunkedArray) -> list[Any]:
 
     Raises _Irregular or ArrowException for others.
     """
-    # Arrow's reader crashes at a line `null`, and accepts text that is not UTF-8.
+    # Arrow's reader crashes at a line `null`, accepts text that is not UTF-8, and ignores where a
+    # line ends; with braces around each value, none can end within the next one.
     text = values.cast(pa.string())
-    regular = pc.and_not(pc.starts_with(text, "{"), pc.match_substring(text, "\n"))
-    if not pc.all(regular).as_py():
+    braced = pc.and_(pc.starts_with(text, "{"), pc.ends_with(text, "}"))
+    whole = pa.ListArray.from_arrays([0, len(values)], values.combine_chunks())
+    lines = pc.binary_join(whole, b"\n")[0].as_py()
+    if not pc.all(braced).as_py() or lines.count(b"\n") != len(values) - 1:
         raise _Irregular
-    lines = pc.binary_join(pa.ListArray.from_arrays([0, len(text)], text.combine_chunks()), "\n")
     table = arrow_json.read_json(
-        pa.BufferReader(lines[0].as_buffer()),
+        pa.BufferReader(lines),
         read_options=arrow_json.ReadOptions(
             # Its threads would compete with the one that reads the log.
-            block_size=min(_BLOCK_BYTES, lines.nbytes),
+            block_size=min(_BLOCK_BYTES, len(lines) + 1),
             use_threads=False,
         ),
         parse_options=_parse_options(event_type),

@@ -1,8 +1,8 @@
 """Exports one stream: reads the log, applies the consumer rule, and writes parts in turns.
 
-While one part is encoded and written in a thread, the next one is read. Memory is bounded by five
-times `max_part_bytes` (the part that is read; the one that is written, and its copies by type, as
-JSON and as columns), and by the last event of each session.
+While one part is encoded and written in a thread, the next one is read. Memory is bounded by three
+times `max_part_bytes` (the part that is read; the one that is written, and a copy of it), and by
+the last event of each session.
 """
 
 import asyncio
