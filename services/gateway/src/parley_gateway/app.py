@@ -39,7 +39,8 @@ from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.limits.gateway_limits import gateway_limits
 from parley_gateway.metrics import GatewayMetrics
-from parley_gateway.routes import gateway_routes
+from parley_gateway.page.page_files import PageFiles
+from parley_gateway.routes import gateway_components, gateway_routes
 from parley_gateway.settings import GatewaySettings
 
 
@@ -60,12 +61,10 @@ class Gateway:
 
 
 def create_gateway(settings: GatewaySettings) -> Gateway:
-    """Routes are added at startup: the HTTP client requires the running event loop.
-
-    Raises InvalidSettings.
-    """
+    """Raises InvalidSettings."""
     monitor = ProcessMonitor("gateway")
     pages = PageCache(settings.page_cache)
+    files = PageFiles(settings.page_path)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     verification = TokenVerification(settings.jwt)
     limits = gateway_limits(settings.limits_file, settings.redis_url, monitor)
@@ -108,13 +107,14 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 limits.on_request,
             )
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
-            app.router.routes += gateway_routes(
+            app.state.components = gateway_components(
                 settings,
                 authenticator,
                 revocations,
                 verification,
                 upstreams,
                 pages,
+                files,
                 versions,
                 streams,
                 limits,
@@ -157,6 +157,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         # FastAPI's own spans and log records would have URLs with their queries, and exceptions.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    api.router.routes += gateway_routes(files, public_docs=settings.public_docs)
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
     api.add_middleware(QueryLimit)

@@ -7,17 +7,19 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from parley_core.process.process_monitor import ProcessMonitor
-from parley_gateway.api.administration_routes import administration_routes
-from parley_gateway.api.api_key_routes import api_key_routes
-from parley_gateway.api.assistant_routes import assistant_routes
-from parley_gateway.api.chat_completion_routes import chat_completion_routes
-from parley_gateway.api.health_routes import health_routes
-from parley_gateway.api.history_routes import history_routes, read_history_route
-from parley_gateway.api.limit_routes import limit_routes
-from parley_gateway.api.page_routes import client_config_routes, page_routes
+from parley_gateway.api import (
+    administration_routes,
+    api_key_routes,
+    assistant_routes,
+    chat_completion_routes,
+    health_routes,
+    history_routes,
+    limit_routes,
+    page_routes,
+    session_routes,
+    turn_routes,
+)
 from parley_gateway.api.reference_routes import reference_routes
-from parley_gateway.api.session_routes import session_routes
-from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.audit.recorded_reads import RecordedReads
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.revocation_list import RevocationList
@@ -39,86 +41,91 @@ from parley_gateway.limits.completion_admission import CompletionAdmission
 from parley_gateway.limits.gateway_limits import GatewayLimits
 from parley_gateway.metrics import GatewayMetrics
 from parley_gateway.page.page_files import PageFiles
+from parley_gateway.route_dependencies import Components
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turns.event_relay import TurnEventRelays
 from parley_gateway.turns.open_turn import TurnOpener
 from parley_gateway.turns.resume_stream import StreamResumer, TicketAuthenticator
 from parley_gateway.turns.submit_message import MessageSubmitter
 
+# In the order of their rates: each request tries the paths one after the other.
+_ROUTERS = (
+    history_routes.read_router,
+    turn_routes.router,
+    history_routes.router,
+    chat_completion_routes.router,
+    session_routes.router,
+    assistant_routes.router,
+    api_key_routes.router,
+    limit_routes.router,
+    administration_routes.router,
+    health_routes.router,
+    page_routes.router,
+)
 
-def gateway_routes(
+
+def gateway_routes(files: PageFiles, *, public_docs: bool) -> Sequence[BaseRoute]:
+    # The routes themselves, not include_router: that matches every request's path twice.
+    routes = [route for router in _ROUTERS for route in router.routes]
+    return [
+        *routes,
+        *_head_routes(routes),
+        *(reference_routes() if public_docs else ()),
+        *page_routes.page_routes(files, public_docs=public_docs),
+    ]
+
+
+def gateway_components(
     settings: GatewaySettings,
     authenticator: Authenticator,
     revocations: RevocationList,
     verification: TokenVerification,
     upstreams: Upstreams,
     pages: PageCache,
+    files: PageFiles,
     versions: VersionLookup,
     streams: StreamLimiter,
     limits: GatewayLimits,
     monitor: ProcessMonitor,
     metrics: GatewayMetrics,
-) -> Sequence[BaseRoute]:
+) -> Components:
     tickets = StreamTickets(settings.signing_key, settings.service_keys)
-    files = PageFiles(settings.page_path)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
     reads = RecordedReads(forwarder, upstreams.session)
     relays = TurnEventRelays(upstreams, tickets, settings.stream, metrics.relay)
     opener = TurnOpener(forwarder, upstreams, relays)
     models = ModelDirectory(forwarder, upstreams.inference)
     reply_timeout_seconds = settings.reply_timeout_seconds
-    chat_completions = ChatCompletions(
-        streams,
-        SessionCompletion(opener, models, reply_timeout_seconds=reply_timeout_seconds),
-        StatelessCompletion(
-            upstreams.inference,
-            reply_timeout_seconds=reply_timeout_seconds,
-        ),
-        ParameterSupport(settings.rejected_parameters),
-        CompletionAdmission(limits.requests, forwarder, upstreams.session).admit,
-    )
-    # In the order of their rates: each request tries the paths one after the other.
-    routers = (
-        read_history_route(authenticator, HistoryReader(forwarder, upstreams, pages, versions)),
-        turn_routes(
-            authenticator,
-            TicketAuthenticator(authenticator, tickets, revocations),
-            forwarder,
-            upstreams,
-            MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
-            StreamResumer(forwarder, upstreams, relays, streams),
-            tickets,
-        ),
-        history_routes(
-            authenticator,
-            forwarder,
-            upstreams,
-            Exporter(
-                upstreams.history,
-                versions,
-                streams,
-                reads,
-                idle_timeout_seconds=settings.stream.idle_timeout_seconds,
-            ),
+    return Components(
+        authenticator=authenticator,
+        ticket_authenticator=TicketAuthenticator(authenticator, tickets, revocations),
+        forwarder=forwarder,
+        upstreams=upstreams,
+        history_reader=HistoryReader(forwarder, upstreams, pages, versions),
+        exporter=Exporter(
+            upstreams.history,
+            versions,
+            streams,
             reads,
+            idle_timeout_seconds=settings.stream.idle_timeout_seconds,
         ),
-        chat_completion_routes(authenticator, chat_completions),
-        session_routes(authenticator, forwarder, upstreams),
-        assistant_routes(authenticator, forwarder, upstreams, models),
-        api_key_routes(authenticator, forwarder, upstreams),
-        limit_routes(authenticator, forwarder, upstreams.session, limits.requests),
-        administration_routes(authenticator, forwarder, upstreams),
-        health_routes(monitor.state),
-        client_config_routes(files, lambda: verification.issuers),
+        recorded_reads=reads,
+        submitter=MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
+        resumer=StreamResumer(forwarder, upstreams, relays, streams),
+        tickets=tickets,
+        chat_completions=ChatCompletions(
+            streams,
+            SessionCompletion(opener, models, reply_timeout_seconds=reply_timeout_seconds),
+            StatelessCompletion(upstreams.inference, reply_timeout_seconds=reply_timeout_seconds),
+            ParameterSupport(settings.rejected_parameters),
+            CompletionAdmission(limits.requests, forwarder, upstreams.session).admit,
+        ),
+        models=models,
+        request_limits=limits.requests,
+        page_files=files,
+        verification=verification,
+        process_state=monitor.state,
     )
-    # The routes themselves, not include_router: that matches every request's path twice.
-    routes = [route for router in routers for route in router.routes]
-    return [
-        *routes,
-        *_head_routes(routes),
-        *(reference_routes() if settings.public_docs else ()),
-        *page_routes(files, public_docs=settings.public_docs),
-    ]
 
 
 def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:

@@ -1,49 +1,48 @@
 """Route of limits: where the caller stands."""
 
 from datetime import UTC, datetime
-from typing import Annotated, TypeAlias
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from parley_contracts.session_api.limit_bodies import LimitsResponse, LimitStatus
-from parley_core.auth.caller import Caller
-from parley_core.http.service_client import ServiceClient
 from parley_core.limits.rules import Limit
 from parley_gateway.api import examples
 from parley_gateway.api.responses import responses
-from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import STRICT_QUERY
-from parley_gateway.limits.request_limits import RequestLimits
+from parley_gateway.route_dependencies import (
+    CurrentCaller,
+    ForwarderDependency,
+    RequestLimitsDependency,
+    UpstreamsDependency,
+)
 from parley_gateway.schemas.responses import LimitList, LimitStanding
 
+router = APIRouter(prefix="/v1", tags=["limits"])
 
-def limit_routes(
-    authenticate: Authenticator, forwarder: Forwarder, session: ServiceClient, limits: RequestLimits
-) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["limits"])
-    CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
-    @router.get(
-        "/limits",
-        summary="Where one stands: one's limits, and what is used of them",
-        response_model=LimitList,
-        responses=responses({200: examples.json_example(examples.LIMIT_LIST)}),
-        dependencies=[STRICT_QUERY],
-    )
-    async def read_limits(caller: CurrentCaller) -> Response:
-        """Empty for a person without limits. Tokens and costs count once a reply has ended; until
-        then, what it may cost is `reserved`.
-        """
-        response = await forwarder.call(session, "GET", "/limits", caller)
-        of_session = msgspec.json.decode(response.body, type=LimitsResponse).limits
-        of_requests = [_status(*each) for each in await limits.standing(caller.principal)]
-        data = [_standing(status) for status in (*of_requests, *of_session)]
-        return Response(LimitList(data=data).to_json(), media_type="application/json")
-
-    return router
+@router.get(
+    "/limits",
+    summary="Where one stands: one's limits, and what is used of them",
+    response_model=LimitList,
+    responses=responses({200: examples.json_example(examples.LIMIT_LIST)}),
+    dependencies=[STRICT_QUERY],
+)
+async def read_limits(
+    caller: CurrentCaller,
+    forwarder: ForwarderDependency,
+    upstreams: UpstreamsDependency,
+    limits: RequestLimitsDependency,
+) -> Response:
+    """Empty for a person without limits. Tokens and costs count once a reply has ended; until
+    then, what it may cost is `reserved`.
+    """
+    response = await forwarder.call(upstreams.session, "GET", "/limits", caller)
+    of_session = msgspec.json.decode(response.body, type=LimitsResponse).limits
+    of_requests = [_status(*each) for each in await limits.standing(caller.principal)]
+    data = [_standing(status) for status in (*of_requests, *of_session)]
+    return Response(LimitList(data=data).to_json(), media_type="application/json")
 
 
 def _status(limit: Limit, used: int, resets_at: float | None) -> LimitStatus:

@@ -1,6 +1,6 @@
 """Routes of the chat page: its client routes, its files, and what it needs before sign-in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
-from parley_gateway.auth.oidc.issuers_file import Issuer
 from parley_gateway.page.page_files import ASSETS, INDEX, PageFiles
 from parley_gateway.page.page_responses import file_response
+from parley_gateway.route_dependencies import PageFilesDependency, VerificationDependency
 from parley_gateway.schemas.responses import ClientConfig, SignInIssuer
 
 # A list, not a wildcard: every other path stays a JSON 404.
@@ -23,39 +23,36 @@ ROOT_FILES = ("boot.js", "favicon.svg")
 NOT_BUILT = "The chat page is not built yet. `make run` builds it, and reports why it cannot.\n"
 RELOAD_SECONDS = "2"
 
+router = APIRouter(prefix="/v1", tags=["operation"])
 
-def client_config_routes(
-    files: PageFiles, read_issuers: Callable[[], Sequence[Issuer]]
-) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["operation"])
 
-    @router.get(
-        "/client-config",
-        summary="What the chat page needs to know before sign-in",
-        response_model=ClientConfig,
+@router.get(
+    "/client-config",
+    summary="What the chat page needs to know before sign-in",
+    response_model=ClientConfig,
+)
+async def read_client_config(
+    files: PageFilesDependency, verification: VerificationDependency
+) -> Response:
+    """Needs no token and contains no secret."""
+    config = ClientConfig(
+        max_message_bytes=MAX_MESSAGE_BYTES,
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+        languages=list(LANGUAGES),
+        build=files.build,
+        issuers=[
+            SignInIssuer(
+                name=issuer.name,
+                issuer=issuer.issuer,
+                client_id=issuer.page.client_id,
+                scope=issuer.page.scope,
+                parameters=dict(issuer.page.parameters),
+            )
+            for issuer in verification.issuers
+            if issuer.page is not None
+        ],
     )
-    async def read_client_config() -> Response:
-        """Needs no token and contains no secret."""
-        config = ClientConfig(
-            max_message_bytes=MAX_MESSAGE_BYTES,
-            heartbeat_seconds=HEARTBEAT_SECONDS,
-            languages=list(LANGUAGES),
-            build=files.build,
-            issuers=[
-                SignInIssuer(
-                    name=issuer.name,
-                    issuer=issuer.issuer,
-                    client_id=issuer.page.client_id,
-                    scope=issuer.page.scope,
-                    parameters=dict(issuer.page.parameters),
-                )
-                for issuer in read_issuers()
-                if issuer.page is not None
-            ],
-        )
-        return JSONResponse(config.model_dump(), headers={"cache-control": "no-cache"})
-
-    return router
+    return JSONResponse(config.model_dump(), headers={"cache-control": "no-cache"})
 
 
 def page_routes(files: PageFiles, *, public_docs: bool) -> Sequence[Route]:

@@ -2,8 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 
-from fastapi.openapi.models import HTTPBearer
-from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from parley_core.auth.caller import Caller
@@ -22,8 +20,8 @@ MAX_TOKEN_LENGTH = 16 * 1024
 OnRequest = Callable[[Request, Principal], Awaitable[None]]
 
 
-class Authenticator(SecurityBase):
-    """FastAPI dependency that resolves the bearer token, or API key, to its caller.
+class Authenticator:
+    """Resolves the bearer token, or API key, of a request to its caller.
 
     Raises Unauthenticated, InvalidRequest for two tokens, TooManyBadTokens, or Unavailable when no
     verification key can be fetched, or the revocations are not known yet. And what `on_request`
@@ -40,19 +38,18 @@ class Authenticator(SecurityBase):
         on_request: OnRequest | None,
     ) -> None:
         """`on_request` is called for each request that this one authenticates; it may refuse it."""
-        self.model, self.scheme_name = HTTPBearer(bearerFormat="JWT"), "bearer"
         self._tokens, self._api_keys = tokens, api_keys
         self._token_cache, self._revocations = token_cache, revocations
         self._bad_tokens = bad_tokens
         self._on_request = on_request
 
-    async def __call__(self, request: Request) -> Caller:
-        caller = await self._authenticate(request)
+    async def authenticate(self, request: Request) -> Caller:
+        caller = await self._resolve(request)
         if self._on_request is not None:
             await self._on_request(request, caller.principal)
         return caller
 
-    async def _authenticate(self, request: Request) -> Caller:
+    async def _resolve(self, request: Request) -> Caller:
         headers = request.headers.getlist("authorization")
         if len(headers) > 1:
             # Another server on the way may have checked the other one.

@@ -4,8 +4,7 @@ from functools import partial
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Depends, Header, Query, Security
-from fastapi.security import APIKeyQuery, HTTPBearer
+from fastapi import Depends, Header, Query
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +19,6 @@ from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.auth.stream_tickets import InvalidTicket, StreamTickets
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.forwarding import Forwarder
-from parley_gateway.http.request_parsing import TurnId
 from parley_gateway.http.sse_response import response_start
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
@@ -29,35 +27,26 @@ from parley_gateway.schemas.queries import ResumeQuery
 from parley_gateway.turns.event_relay import TurnEventRelays, parse_turn
 from parley_gateway.turns.stream_response import TurnStreamResponse
 
-_BEARER = HTTPBearer(scheme_name="bearer", bearerFormat="JWT", auto_error=False)
-_TICKET = APIKeyQuery(name="ticket", scheme_name="ticket", auto_error=False)
-
 LastEventId = int | Literal["end"] | None
 
 
 class TicketAuthenticator:
-    """FastAPI dependency: authenticates by ticket, or else by bearer token.
+    """Authenticates by ticket, or else by bearer token.
 
     With a ticket no header counts: a proxy may add its own Authorization header.
     """
 
     def __init__(
-        self, authenticate: Authenticator, tickets: StreamTickets, revocations: RevocationList
+        self, authenticator: Authenticator, tickets: StreamTickets, revocations: RevocationList
     ) -> None:
-        self._authenticate, self._tickets = authenticate, tickets
+        self._authenticator, self._tickets = authenticator, tickets
         self._revocations = revocations
 
-    async def __call__(
-        self,
-        request: Request,
-        turn_id: TurnId,
-        _bearer: Annotated[object, Security(_BEARER)],
-        _ticket: Annotated[object, Security(_TICKET)],
-    ) -> Caller:
+    async def authenticate(self, request: Request, turn_id: UUID) -> Caller:
         # Not APIKeyQuery's result, which is None for an empty ticket as well.
         ticket = request.query_params.get("ticket")
         if ticket is None:
-            return await self._authenticate(request)
+            return await self._authenticator.authenticate(request)
         principal = self._tickets.verify(ticket, turn_id)
         try:
             self._revocations.check(principal)
