@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ QUICK_CONSTANTS = {
     "turns.event_relay.RECONNECT_INITIAL_SECONDS": 0.005,
     "turns.event_relay.RECONNECT_MAX_SECONDS": 0.02,
 }
+# A package that was built here for a wheel contains the page.
+NO_PACKAGED_PAGE = {"page.page_files.PACKAGED": Path("/nonexistent")}
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ async def start(
     async with AsyncExitStack() as running:
 
         async def start(constants: Mapping[str, Any] = NONE, **settings: Any) -> Gateway:
-            for name, value in {**QUICK_CONSTANTS, **constants}.items():
+            for name, value in {**QUICK_CONSTANTS, **NO_PACKAGED_PAGE, **constants}.items():
                 monkeypatch.setattr(f"parley_gateway.{name}", value)
             urls = {
                 "session_url": session.url,
