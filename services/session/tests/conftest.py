@@ -17,6 +17,7 @@ from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.topics import TopicSpec
+from parley_session import wiring
 from parley_session.__main__ import main
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
@@ -52,15 +53,30 @@ def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None
 async def store_database(migrated_database: str) -> str:
     """The URL of a migrated database with empty tables, and a runner that has room for turns."""
     connection = await asyncpg.connect(migrated_database)
-    # A killed process may have left a running statement.
+    # A killed process may have left a running statement. Not TRUNCATE: it creates new files for
+    # each table and index.
     await connection.execute(
         """
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
-        TRUNCATE sessions, events, outbox, turns, runners, remembered_requests, search_keys;
-        TRUNCATE turn_counts, assistant_outbox, api_keys, api_key_events, api_key_outbox;
-        TRUNCATE revocations, installation_key, daily_costs, cost_reservations;
-        TRUNCATE audit_records, audit_outbox;
+        DELETE FROM sessions;
+        DELETE FROM events;
+        DELETE FROM outbox;
+        DELETE FROM turns;
+        DELETE FROM runners;
+        DELETE FROM remembered_requests;
+        DELETE FROM search_keys;
+        DELETE FROM turn_counts;
+        DELETE FROM assistant_outbox;
+        DELETE FROM api_keys;
+        DELETE FROM api_key_events;
+        DELETE FROM api_key_outbox;
+        DELETE FROM revocations;
+        DELETE FROM installation_key;
+        DELETE FROM daily_costs;
+        DELETE FROM cost_reservations;
+        DELETE FROM audit_records;
+        DELETE FROM audit_outbox;
         UPDATE audit_chain SET sequence = 0, time = '-infinity', hash = repeat('0', 64);
         DELETE FROM assistant_events USING assistants
             WHERE assistants.stream_id = assistant_events.stream_id AND tenant IS NOT NULL;
@@ -107,6 +123,12 @@ async def serve(runtime_database: str) -> AsyncIterator[Serve]:
 @pytest.fixture
 async def session(serve: Serve) -> Service:
     return await serve()
+
+
+@pytest.fixture
+def frequent_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of the store monitor change at once."""
+    monkeypatch.setattr(wiring, "MEASURE_INTERVAL_SECONDS", 0.05)
 
 
 @pytest.fixture

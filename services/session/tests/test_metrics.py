@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from session_support.log_reading import outbox_is_empty
 from session_support.relaying import quick_limits
 from session_support.service import Service
@@ -10,6 +11,8 @@ from parley_core.storage.postgres_pool import Pool
 from parley_session.storage.due_sessions import DueSessions
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
+
+pytestmark = pytest.mark.usefixtures("frequent_measurements")
 
 PENDING = "parley_session_outbox_pending_events"
 OLDEST_AGE = "parley_session_outbox_oldest_age_seconds"

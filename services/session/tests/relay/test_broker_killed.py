@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from session_support.log_reading import assert_all_in_log, outbox_is_empty, records_in
 from session_support.relaying import quick_limits
 
@@ -13,6 +14,7 @@ from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_testing.eventually import eventually
 
 
+@pytest.mark.usefixtures("frequent_measurements")
 async def test_no_event_is_lost_when_the_broker_is_killed(
     serve: Any, kafka: KafkaServer, pool: Pool
 ) -> None:

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import pytest
+
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
 
 PENDING = "parley_session_outbox_pending_events"
 
 
+@pytest.mark.usefixtures("frequent_measurements")
 async def test_requests_and_background_tasks_use_a_replaced_url(
     serve: Any, runtime_database: str
 ) -> None:

@@ -12,10 +12,17 @@ _END_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+# Not TRUNCATE, which creates new files for each table and index.
 _EMPTY = """
-TRUNCATE read_model_1.positions, read_model_1.sessions, read_model_1.messages, read_model_1.usage,
-    read_model_1.deferred_events, read_model_1.dead_letters,
-    discarded_records, search_sessions, search_messages
+DELETE FROM read_model_1.positions;
+DELETE FROM read_model_1.sessions;
+DELETE FROM read_model_1.messages;
+DELETE FROM read_model_1.usage;
+DELETE FROM read_model_1.deferred_events;
+DELETE FROM read_model_1.dead_letters;
+DELETE FROM discarded_records;
+DELETE FROM search_sessions;
+DELETE FROM search_messages;
 """
 # What a test may have changed besides rows of these tables.
 _SCHEMA = """

@@ -37,10 +37,9 @@ class Service(Client):
 @asynccontextmanager
 async def serve_session(database: str, **given: Any) -> AsyncIterator[Service]:
     """Lower-case names are settings, such as `session_database_url`; others are constants."""
-    constants = {
-        "MEASURE_INTERVAL_SECONDS": 0.05,
-        "RELAY_LIMITS": RelayLimits(publish_timeout_seconds=2),
-    } | {name: value for name, value in given.items() if name.isupper()}
+    constants = {"RELAY_LIMITS": RelayLimits(publish_timeout_seconds=2)} | {
+        name: value for name, value in given.items() if name.isupper()
+    }
     settings = session_settings(
         session_database_url=database,
         **{name: value for name, value in given.items() if not name.isupper()},
