@@ -121,9 +121,13 @@ def postgres_server(run_beside_tests: Run) -> Iterator[str]:
 
         with _embedded(lambda data: PostgresServer(data, free_port()), run_beside_tests) as server:
             # Its data is deleted at the end of the run: it need not survive the machine.
-            for setting in ("fsync", "full_page_writes"):
-                run_beside_tests(_execute(server.dsn(), f"ALTER SYSTEM SET {setting} = off"))
+            for setting in ("fsync = off", "full_page_writes = off", "scram_iterations = 1"):
+                run_beside_tests(_execute(server.dsn(), f"ALTER SYSTEM SET {setting}"))
             run_beside_tests(_execute(server.dsn(), "SELECT pg_reload_conf()"))
+            # Hashing a password 4,096 times is half of the work of a connection.
+            password = urlsplit(server.dsn()).password
+            hash_once = f"SET scram_iterations = 1; ALTER ROLE postgres PASSWORD '{password}'"
+            run_beside_tests(_execute(server.dsn(), hash_once))
             yield server.dsn()
 
 
@@ -146,20 +150,14 @@ def kafka_bootstrap(run_beside_tests: Run, engine_cache: Path) -> Iterator[str]:
         with _kafka_container() as bootstrap:
             yield bootstrap
     else:
-        from parley_cli.engines import KafkaServer, free_port
-
-        with _embedded(
-            lambda data: KafkaServer(data, engine_cache, free_port(), free_port()), run_beside_tests
-        ) as server:
+        with _embedded(lambda data: _kafka_server(data, engine_cache), run_beside_tests) as server:
             yield server.bootstrap
 
 
 @pytest.fixture
 async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator["KafkaServer"]:
     """A broker for this test, which may kill and restart it."""
-    from parley_cli.engines import KafkaServer, free_port
-
-    server = KafkaServer(tmp_path, engine_cache, free_port(), free_port())
+    server = _kafka_server(tmp_path, engine_cache)
     await server.start()
     yield server
     await server.stop()
@@ -215,6 +213,16 @@ def run_beside_tests() -> Iterator[Run]:
 
 def _in_containers() -> bool:
     return os.environ.get("STACK") == "containers"
+
+
+def _kafka_server(data: Path, cache: Path) -> "KafkaServer":
+    """Without Java's optimising compiler, which costs more than it saves in a test."""
+    from parley_cli.engines import KafkaServer, free_port
+    from parley_cli.engines.kafka.kafka_server import JAVA_OPTIONS, SHORT_RUN_OPTIONS
+
+    server = KafkaServer(data, cache, free_port(), free_port())
+    server.java_options = [*SHORT_RUN_OPTIONS, *JAVA_OPTIONS]
+    return server
 
 
 @contextmanager

@@ -4,13 +4,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
 
 from parley_cli.engines import EngineTls, KafkaAccess, KafkaServer, RedisServer, free_port
 from parley_cli.engines.health_probes import kafka_answers, redis_pid
+from parley_cli.engines.kafka.kafka_server import JAVA_OPTIONS, SHORT_RUN_OPTIONS
 from parley_cli.tls.local_authority import LocalAuthority
 from parley_core.log.kafka_settings import KafkaSettings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PASSWORD = "a-password_of-the-tests"
 
@@ -25,12 +29,7 @@ def certificates(folder: Path, name: str = "authority") -> EngineTls:
     return files
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "tls"])
-def tls(request: pytest.FixtureRequest, tmp_path: Path) -> EngineTls | None:
-    return certificates(tmp_path) if request.param else None
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     server = RedisServer(tmp_path, free_port(), password=PASSWORD)
     await server.start()
@@ -38,12 +37,22 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     await server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of their data folders."""
+    return tmp_path_factory.mktemp("brokers")
+
+
+@pytest_asyncio.fixture(params=["plain", "tls"], scope="module", loop_scope="module")
 async def secured_kafka(
-    tmp_path: Path, engine_cache: Path, tls: EngineTls | None
+    request: pytest.FixtureRequest, brokers: Path, engine_cache: Path
 ) -> AsyncIterator[KafkaServer]:
     ports = free_port(), free_port()
-    server = KafkaServer(tmp_path, engine_cache, *ports, password=PASSWORD, tls=tls)
+    data = brokers / request.param
+    data.mkdir()
+    tls = certificates(data) if request.param == "tls" else None
+    server = KafkaServer(data, engine_cache, *ports, password=PASSWORD, tls=tls)
+    server.java_options = [*SHORT_RUN_OPTIONS, *JAVA_OPTIONS]
     await server.start()
     yield server
     await server.stop()
@@ -76,21 +85,22 @@ async def test_kafka_answers_only_those_who_know_its_password(
     assert await kafka_answers(KafkaSettings.model_validate(fields).brokers)
 
 
-@pytest.mark.parametrize("tls", [True], indirect=True)
+@pytest.mark.parametrize("secured_kafka", ["tls"], indirect=True, scope="module")
 async def test_kafka_with_tls_is_verified(secured_kafka: KafkaServer, tmp_path: Path) -> None:
     other = certificates(tmp_path, "other").authority_file
     of_other_authority = KafkaAccess(secured_kafka.address, PASSWORD, other)
     assert not await kafka_answers(of_other_authority.brokers)
 
 
+@pytest.mark.usefixtures("redis", "secured_kafka")
 async def test_only_the_owner_can_read_the_files_with_passwords(
-    redis: RedisServer, secured_kafka: KafkaServer, tmp_path: Path
+    tmp_path: Path, brokers: Path
 ) -> None:
-    files = [
-        file
-        for engine in (redis, secured_kafka)
-        for file in (tmp_path / engine.name).iterdir()
-        if file.is_file() and PASSWORD in file.read_text(errors="ignore")
-    ]
+    files = files_with_password(tmp_path, "redis/*") + files_with_password(brokers, "*/kafka/*")
     assert {file.name for file in files} == {"redis.conf", "server.properties"}
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def files_with_password(folder: Path, pattern: str) -> list[Path]:
+    files = [file for file in folder.glob(pattern) if file.is_file()]
+    return [file for file in files if PASSWORD in file.read_text(errors="ignore")]

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from parley_cli.engines.engine_tls import EngineTls
@@ -73,6 +73,7 @@ class KafkaServer:
 
     name = "kafka"
     format_options: tuple[str, ...] = ()
+    java_options: Sequence[str] = JAVA_OPTIONS
 
     def __init__(
         self,
@@ -124,10 +125,10 @@ class KafkaServer:
             jars = await fetch_jars(self._cache, self._on_download)
             class_path = ["-cp", ":".join(str(jar) for jar in jars)]
             if not (self._folder / "records").exists():
-                java_options = [*self._reuse_options(), *SHORT_RUN_OPTIONS, *JAVA_OPTIONS]
-                await self._format([java, *java_options, *class_path])
+                options = [*self._reuse_options(), *SHORT_RUN_OPTIONS, *self.java_options]
+                await self._format([java, *options, *class_path])
             properties = self._write_properties("records")
-            start = [java, *self._aot_options(), *JAVA_OPTIONS, *class_path, "kafka.Kafka"]
+            start = [java, *self._aot_options(), *self.java_options, *class_path, "kafka.Kafka"]
             await self.child.start([*self._nice(), *start, properties], self._folder)
             await self.child.wait_ready(self._answers, READY_TIMEOUT_SECONDS)
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from parley_cli.engines import KafkaServer, free_port
+from parley_cli.engines.kafka.kafka_server import JAVA_OPTIONS, SHORT_RUN_OPTIONS
 from parley_cli.tls.local_authority import LocalAuthority
 
 USER, PASSWORD = "parley", "a password of the tests"
@@ -31,6 +32,7 @@ listener.name.token.oauthbearer.sasl.jaas.config=org.apache.kafka.common.securit
 class SecuredKafka(KafkaServer):
     """A secured broker; `files` holds `authority.pem`, `client.pem` (with its key) and `token`."""
 
+    java_options = (*SHORT_RUN_OPTIONS, *JAVA_OPTIONS)
     format_options = tuple(
         f"--add-scram=SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)
     )
