@@ -21,8 +21,6 @@ SETTINGS = {
     "PARLEY_INFERENCE_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
     # Tests make model servers fail on purpose: the circuit breaker must not open for later tests.
     "PARLEY_INFERENCE_UPSTREAM_CIRCUIT_FAILURE_THRESHOLD": "1000",
-    # Small batches, so that a projector can be killed between and within them.
-    "PARLEY_HISTORY_PROJECTOR_BATCH_SIZE": "5",
     "PARLEY_POLICIES": str(Path(__file__).with_name("policies.yaml")),
 }
 

@@ -2,17 +2,33 @@
 
 import os
 import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from e2e_support.chat_load import ChatLoad, start_chat_load
 from e2e_support.kafka_records import last_sequences, read_records
-from e2e_support.stack import Stack
+from e2e_support.model_server import ModelServer
+from e2e_support.stack import Stack, new_stack
 
 from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 USERS = 15
+# Small batches, so that a projector can be killed between and within them.
+SETTINGS = {"PARLEY_HISTORY_PROJECTOR_BATCH_SIZE": "5"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stack(engine_cache: Path) -> AsyncIterator[Stack]:
+    async with (
+        ModelServer.serve() as model_server,
+        new_stack(engine_cache) as stack,
+        stack.running(**model_server.settings, **SETTINGS),
+    ):
+        yield stack
 
 
 async def test_a_killed_session_service_commits_each_message_once(stack: Stack) -> None:
