@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -138,15 +139,44 @@ async def test_a_gateway_that_takes_ahead_leaves_little_unused(gateways: Gateway
     assert 980 <= admitted_before <= 1_000
 
 
-async def test_most_requests_are_counted_without_asking_redis(gateways: Gateways) -> None:
+async def test_requests_far_below_a_limit_do_not_wait_for_redis(gateways: Gateways) -> None:
     gateway, *_ = await gateways("requests_per_minute", 1_000)
-    at_once = 0
-    for _ in range(500):
-        if gateway.count_request_now(ADA) is None:
-            await gateway.count_request(ADA)
-        else:
-            at_once += 1
-    assert at_once > 350
+    for number in range(1, 501):
+        headers = gateway.count_request_now(ADA)
+        assert headers is not None
+        assert headers["x-ratelimit-remaining-requests"] == str(1_000 - number)
+        await gateway.requests.finish()
+    [(_, used, _)] = await gateway.standing(ADA)
+    assert used == 500
+
+
+async def test_a_gateway_that_learns_late_of_a_used_up_limit_admits_few_requests(
+    gateways: Gateways,
+) -> None:
+    first, second, third = await gateways("requests_per_minute", 1_000)
+    assert await admitted([first], 1_000) == 1_000
+    for late in (second, third):
+        assert await admitted([late], 1_000) <= 20
+        assert await admitted([late], 10) == 0
+
+
+async def test_few_requests_of_a_low_limit_are_taken_ahead_of_need(gateways: Gateways) -> None:
+    one, other, _ = await gateways("requests_per_minute")
+    assert await admitted([one, other], 1) == 2
+    assert await admitted([one], LIMIT) == LIMIT - 2
+
+
+async def test_the_lower_of_two_limits_of_a_person_refuses_what_was_taken_for_the_higher(
+    gateways: Gateways,
+) -> None:
+    gateway, *_ = await gateways("requests_per_minute", 1_000)
+    trial = LimitRule({"requests_per_minute": 5}, scope="trial")
+    regular = LimitRule({"requests_per_minute": 1_000}, scope="regular")
+    gateway._rules.replace(LimitRules([trial, regular]))
+    assert await admitted([gateway], 5, replace(ADA, scopes=frozenset({"regular"}))) == 5
+    await gateway.requests.finish()
+    assert await admitted([gateway], 1, replace(ADA, scopes=frozenset({"trial"}))) == 0
+    assert await admitted([gateway], 1, replace(ADA, scopes=frozenset({"regular"}))) == 1
 
 
 async def test_open_streams_are_counted_over_all_gateways(gateways: Gateways) -> None:

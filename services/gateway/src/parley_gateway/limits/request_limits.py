@@ -21,6 +21,9 @@ from parley_gateway.limits.limit_metrics import LimitMetrics
 
 _MAX_REMEMBERED = 10_000
 
+_Named = tuple[Sequence[Limit], Mapping[LimitName, Sequence[SubjectLimit]]]
+"""Limits, and by the name of each those of them with it, and their subjects."""
+
 
 class RequestLimits:
     """Counts for each person, and for an API key or a tenant whose rule says so."""
@@ -38,9 +41,7 @@ class RequestLimits:
         self._open: dict[str, set[str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         # Naming a subject takes longer than counting a request.
-        self._named: LRUCache[Principal, tuple[Sequence[Limit], Sequence[SubjectLimit]]] = LRUCache(
-            _MAX_REMEMBERED
-        )
+        self._named: LRUCache[Principal, _Named] = LRUCache(_MAX_REMEMBERED)
 
     def limits_completions(self, principal: Principal, model: str) -> bool:
         """Whether session must admit a completion without a session."""
@@ -125,6 +126,7 @@ class RequestLimits:
         finally:
             # They would open connections again.
             await asyncio.gather(*self._closing, return_exceptions=True)
+            await self.requests.finish()
             await self._shared.aclose()
 
     def _limits(self, name: LimitName, principal: Principal) -> Sequence[SubjectLimit]:
@@ -134,11 +136,12 @@ class RequestLimits:
         remembered = self._named.get(principal)
         # Other rules give another list.
         if remembered is None or remembered[0] is not limits:
-            named = [
-                (limit, f"{principal.tenant} {limit.subject(principal.user)}") for limit in limits
-            ]
+            named: dict[LimitName, list[SubjectLimit]] = {}
+            for limit in limits:
+                subject = f"{principal.tenant} {limit.subject(principal.user)}"
+                named.setdefault(limit.name, []).append((limit, subject))
             remembered = self._named[principal] = limits, named
-        return [each for each in remembered[1] if each[0].name == name]
+        return remembered[1].get(name, ())
 
 
 def _refusal(limit: Limit, retry_after_seconds: float, headers: Mapping[str, str]) -> LimitExceeded:

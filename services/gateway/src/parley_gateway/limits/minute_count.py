@@ -1,0 +1,90 @@
+"""What a gateway knows of the requests of a minute that one limit counts, and decides from it."""
+
+import math
+from dataclasses import dataclass
+
+# What a gateway takes ahead of need is lost to a person whose requests all go to another one: a
+# twenty-fifth of the limit in all other gateways, and a quarter of its share of what is left.
+_PART_OF_LIMIT, _PART_OF_SHARE = 25, 4
+
+
+@dataclass(slots=True)
+class MinuteCount:
+    """The gateway has `admitted` requests. Of those `taken` from Redis, some are `left` to admit.
+
+    `owed` are those admitted that Redis does not know of. `total` is what all gateways had taken
+    when Redis last replied, at most the limit: 0 until it `has_replied`. Nothing is left of a limit
+    up to `exhausted`. Until `alone_until`, in Unix time, Redis is not asked.
+
+    For the `limit` of the last request that asked, Redis is asked, and so many are `waiting`.
+    """
+
+    alone_until: float = 0.0
+    limit: int = 0
+    waiting: int = 0
+    admitted: int = 0
+    taken: int = 0
+    left: int = 0
+    owed: int = 0
+    total: int = 0
+    has_replied: bool = False
+    exhausted: int = 0
+
+    def is_alone(self, now: float) -> bool:
+        return now < self.alone_until
+
+    def refuses(self, limit: int, gateways: int, now: float) -> bool:
+        if self.left:
+            # They may have been taken for a higher limit of the same person.
+            return self.total - self.left >= limit
+        if self.is_alone(now):
+            return self.admitted >= math.ceil(limit / gateways)
+        return limit <= self.exhausted
+
+    def admits(self, limit: int, gateways: int, now: float) -> bool:
+        """Whether it admits a request that it does not refuse; otherwise Redis must be asked."""
+        if self.left or self.is_alone(now):
+            return True
+        # The first requests of a minute do not wait, although the limit may be used up elsewhere.
+        return not self.has_replied and self.owed < self.ahead(limit, gateways)
+
+    def count(self) -> None:
+        self.admitted += 1
+        if self.left:
+            self.left -= 1
+        else:
+            self.owed += 1
+
+    def remaining(self, limit: int, gateways: int, now: float) -> int:
+        if self.is_alone(now):
+            # As if the other gateways had admitted as many.
+            return max(0, limit - self.admitted * gateways)
+        return max(0, limit - self.total + self.left - self.owed)
+
+    def ahead(self, limit: int, gateways: int) -> int:
+        """How many the gateway may have left that nobody waits for."""
+        others = max(1, gateways - 1)
+        rest = max(0, limit - self.total)
+        return min(limit // (_PART_OF_LIMIT * others), rest // (_PART_OF_SHARE * gateways))
+
+    def needs_more(self, limit: int, gateways: int, now: float) -> bool:
+        """Whether to take more now, before a request must wait for them."""
+        if self.is_alone(now) or limit <= self.exhausted:
+            return False
+        ahead = self.ahead(limit, gateways)
+        return ahead > 0 and self.left <= ahead // 2
+
+    def wanted(self, gateways: int) -> int:
+        return self.waiting + max(0, self.ahead(self.limit, gateways) - self.left)
+
+    def grant(self, wanted: int, paid: int, total: int) -> None:
+        """Redis has added what was `wanted`, and of what was owed `paid`: there are `total`."""
+        limit = self.limit
+        granted = min(wanted, max(0, limit - (total - wanted)))
+        self.taken += wanted + paid
+        self.owed -= paid
+        self.left += granted
+        self.total = min(limit, total)
+        self.has_replied = True
+        if total >= limit:
+            self.exhausted = limit
