@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from parley_cli.help import EPILOGS
+from parley_core.limits.rules import LIMIT_NAMES, LimitName
 
 REPEATABLE = "may be repeated"
 
@@ -37,3 +38,13 @@ def whole_number_up_to(maximum: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def limit(text: str) -> tuple[LimitName, int]:
+    """The name and the value of NAME=N."""
+    given, _, value = text.partition("=")
+    for name in LIMIT_NAMES:
+        if name == given and value.isdecimal():
+            return name, int(value)
+    names = ", ".join(LIMIT_NAMES)
+    raise argparse.ArgumentTypeError(f"expected NAME=N, with a whole number and one of {names}")

@@ -121,6 +121,7 @@ a development token, which has the scopes that the key gets.
 
 examples:
   parley api-keys create --user ada --name "nightly report" --days 90
+  parley api-keys create --user ada --name "a script" --limit cost_per_day=2000000
   parley api-keys list --user ada
   parley api-keys revoke --user ada 0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e
 """,

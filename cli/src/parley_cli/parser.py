@@ -4,7 +4,13 @@ import argparse
 import re
 from pathlib import Path
 
-from parley_cli.command_parser import REPEATABLE, Subparsers, add_command, whole_number_up_to
+from parley_cli.command_parser import (
+    REPEATABLE,
+    Subparsers,
+    add_command,
+    limit,
+    whole_number_up_to,
+)
 from parley_cli.keys.keys_parser import add_keys
 from parley_cli.log.audit.audit_parser import add_audit
 from parley_cli.log.log_parser import add_log
@@ -184,6 +190,15 @@ def _add_api_keys(commands: Subparsers) -> None:
         action="append",
         metavar="M",
         help=f"model that the key may use (default: all); {REPEATABLE}",
+    )
+    create.add_argument(
+        "--limit",
+        action="append",
+        type=limit,
+        default=[],
+        metavar="NAME=N",
+        help="limit of the key, such as requests_per_minute=60, of what the operator limits and no "
+        f"higher than the user's own; {REPEATABLE}",
     )
     create.add_argument("--days", type=float, metavar="N", help="days until the key expires")
     listed = key_commands.add_parser("list", help="list the keys, newest first")

@@ -42,6 +42,8 @@ def _create(client: httpx2.Client, options: argparse.Namespace) -> None:
     body: dict[str, Any] = {"name": options.name, "scopes": options.scope}
     if options.model:
         body["models"] = options.model
+    if options.limit:
+        body["limits"] = dict(options.limit)
     if options.days is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=options.days)).isoformat()
     created = call_gateway(client, "POST", "/v1/api-keys", body)
@@ -55,4 +57,6 @@ def _list(client: httpx2.Client) -> None:
         used = f"used {key['last_used_on']}" if key["last_used_on"] else "not used"
         scopes = " ".join(key["scopes"]) or "no scopes"
         models = " ".join(key["models"]) if key["models"] else "all models"
-        print(f"{key['id']}  {key['name']}  ({scopes}; {models}; {expires}; {used})")
+        limits = " ".join(f"{name}={value}" for name, value in key["limits"].items())
+        limits = limits or "the user's limits"
+        print(f"{key['id']}  {key['name']}  ({scopes}; {models}; {expires}; {limits}; {used})")
