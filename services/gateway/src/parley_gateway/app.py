@@ -137,7 +137,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             # Before the first request is accepted, where the session service answers.
             await revoked.poll()
             async with background_tasks(
-                _start(verification, revoked, monitor.state),
+                _start(verification, revocations, monitor.state),
                 *(each.run() for each in (reloader, revoked, limits)),
                 refused.run(upstreams.session),
             ):
@@ -192,11 +192,11 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
 
 
 async def _start(
-    verification: TokenVerification, revoked: RevocationPoll, state: ProcessState
+    verification: TokenVerification, revocations: RevocationList, state: ProcessState
 ) -> None:
     """The process is ready once it can verify tokens and knows which are revoked."""
     state.wait_for("token_issuer")
     await verification.wait_until_usable()
     state.wait_for("session")
-    await revoked.wait_until_complete()
+    await revocations.wait_until_complete()
     state.mark_started()

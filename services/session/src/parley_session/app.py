@@ -58,7 +58,7 @@ def create_app(settings: SessionSettings) -> Starlette:
     policies = read_retention_policies(settings.retention_policy_path)
     limit_rules = read_limit_rules(settings.limits_file)
     prices = read_model_prices(settings.models_path, limit_rules)
-    limits_audit = LimitsAudit(settings.limits_file)
+    limits_audit = LimitsAudit(limit_rules)
     load_vocabulary(settings.default_model)
     keyring = Keyring(settings.master_key, KeyServiceMonitor(monitor))
 
@@ -70,7 +70,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         policies.replace(fresh_policies)
         prices.replace(fresh_prices)
         limit_rules.replace(fresh_limit_rules)
-        limits_audit.loaded(fresh.limits_file)
+        limits_audit.reloaded()
         settings.service_keys.replace(fresh.service_keys)
         settings.tls.replace(fresh.tls)
         settings.database.replace(fresh.database)

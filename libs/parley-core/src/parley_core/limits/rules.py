@@ -95,16 +95,17 @@ class LimitRules:
     key of the principal has of its own.
     """
 
-    def __init__(self, rules: Sequence[LimitRule] = ()) -> None:
+    def __init__(self, rules: Sequence[LimitRule] = (), digest: str | None = None) -> None:
+        """`digest` is that of the file that has the rules, None without one."""
         self._remembered: LRUCache[_Request, Sequence[Limit]] = LRUCache(_MAX_REMEMBERED)
-        self._use(rules)
+        self._use(rules, digest)
 
     def replace(self, other: "LimitRules") -> None:
         """Apply the rules of another one from now on."""
-        self._use(other._rules)
+        self._use(other._rules, other.digest)
 
-    def _use(self, rules: Sequence[LimitRule]) -> None:
-        self._rules = rules
+    def _use(self, rules: Sequence[LimitRule], digest: str | None) -> None:
+        self._rules, self.digest = rules, digest
         self._limited: frozenset[LimitName] = frozenset(
             name for rule in rules for name in rule.limits
         )

@@ -1,5 +1,6 @@
 """Reads the limit rules from the YAML file at PARLEY_LIMITS_FILE."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,8 @@ from pydantic import Field
 from parley_core.limits.limit_fields import LimitFields
 from parley_core.limits.rules import LIMIT_NAMES, REQUEST_LIMITS, Counted, LimitRule, LimitRules
 from parley_core.runtime.settings import InvalidSettings, Variable
-from parley_core.runtime.text_files import InvalidFile
-from parley_core.runtime.yaml_file import read_yaml
+from parley_core.runtime.text_files import InvalidFile, read_bytes
+from parley_core.runtime.yaml_file import parse_yaml
 
 MAX_RULES = 1_000
 
@@ -28,9 +29,11 @@ def read_limit_rules(path: Path | None) -> LimitRules:
     if path is None:
         return LimitRules()
     try:
-        return LimitRules([entry.to_rule() for entry in read_yaml(path, _File).limits])
+        content = read_bytes(path)
+        rules = [entry.to_rule() for entry in parse_yaml(content, _File).limits]
     except InvalidFile as invalid:
         raise InvalidSettings(f"PARLEY_LIMITS_FILE is wrong: {invalid}.") from None
+    return LimitRules(rules, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
 class _Entry(LimitFields, kw_only=True):

@@ -1,5 +1,6 @@
 """What administrators and owners of API keys have revoked, as this process knows it."""
 
+import asyncio
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
@@ -22,13 +23,16 @@ _Target = tuple[RevocationKind, str, str]
 class RevocationList:
     """`refuses` looks up at most three keys in a dictionary.
 
-    `is_complete` once all revocations are known: until then nobody is accepted.
+    It is complete once all revocations are known: until then nobody is accepted.
     """
 
     def __init__(self) -> None:
-        self.is_complete = False
+        self._complete = asyncio.Event()
         self._revoked_at: dict[_Target, float] = {}
         self._api_keys: TTLCache[str, bool] = TTLCache(_MAX_API_KEYS, TICKET_TTL_SECONDS)
+
+    async def wait_until_complete(self) -> None:
+        await self._complete.wait()
 
     def refuses(self, principal: Principal) -> bool:
         """Whether what the caller presented is revoked.
@@ -48,7 +52,7 @@ class RevocationList:
 
     def check(self, principal: Principal) -> None:
         """Raises InvalidToken, or Unavailable while the revocations are not known."""
-        if not self.is_complete:
+        if not self._complete.is_set():
             raise service_unavailable("session")
         if self.refuses(principal):
             raise InvalidToken("The token or API key was revoked.", "revoked")
@@ -69,7 +73,7 @@ class RevocationList:
         """Forget the tokens beside these, which are all. Whether anything was not known."""
         is_new = self.add(revoked)
         self._revoked_at = {_target(each): self._revoked_at[_target(each)] for each in revoked}
-        self.is_complete = True
+        self._complete.set()
         return is_new
 
 

@@ -44,10 +44,6 @@ class RevocationPoll:
         self._session, self._revocations = session, revocations
         self._tokens, self._on_revoked = tokens, on_revoked
         self._polled_at = self._reloaded_at = float("-inf")
-        self._is_complete = asyncio.Event()
-
-    async def wait_until_complete(self) -> None:
-        await self._is_complete.wait()
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -87,7 +83,6 @@ class RevocationPoll:
         is_new = self._revocations.replace(found)
         self._apply(self._revocations.add((), lately.api_keys) or is_new, lately)
         self._reloaded_at = started_at
-        self._is_complete.set()
 
     def _apply(self, is_new: bool, lately: RevocationsResponse) -> None:
         if is_new:

@@ -1,13 +1,12 @@
 """Records in the audit trail that the file of limits changed, as this process loads it."""
 
 import asyncio
-import hashlib
 import logging
-from pathlib import Path
 from uuid import uuid4
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import service_principal
+from parley_core.limits.rules import LimitRules
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_session.application.audit.audit_data import audit_data
 from parley_session.storage.audit.audit_store import NO_LIMITS, AuditStore
@@ -19,23 +18,20 @@ log = logging.getLogger(__name__)
 
 
 class LimitsAudit:
-    def __init__(self, limits_file: Path | None) -> None:
-        self._changed = asyncio.Event()
-        self._digest = NO_LIMITS
-        self.loaded(limits_file)
+    def __init__(self, rules: LimitRules) -> None:
+        self._rules = rules
+        self._loaded = asyncio.Event()
+        self._loaded.set()
 
-    def loaded(self, limits_file: Path | None) -> None:
-        """The file was read, at the start or on a reload; the digest of its bytes names it."""
-        self._digest = NO_LIMITS
-        if limits_file is not None:
-            self._digest = f"sha256:{hashlib.sha256(limits_file.read_bytes()).hexdigest()}"
-        self._changed.set()
+    def reloaded(self) -> None:
+        """The rules were replaced by those of a file that was read again."""
+        self._loaded.set()
 
     async def run(self, store: AuditStore) -> None:
         """Record changes until cancelled; one that several processes load has one record."""
         while True:
-            await self._changed.wait()
-            self._changed.clear()
+            await self._loaded.wait()
+            self._loaded.clear()
             try:
                 await self._record(store)
                 continue
@@ -43,11 +39,11 @@ class LimitsAudit:
                 log.warning("changed limits are not recorded yet: %s", type(error).__name__)
             except Exception as error:
                 log_unexpected_error(log, "record of changed limits", error)
-            self._changed.set()
+            self._loaded.set()
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _record(self, store: AuditStore) -> None:
         caller = Caller(service_principal("session"), f"limits-{uuid4()}")
-        digest = self._digest
+        digest = self._rules.digest or NO_LIMITS
         record = audit_data(caller, "limits.changed", ("limits_file", digest), as_system=True)
         await store.append_limits(digest, record)
