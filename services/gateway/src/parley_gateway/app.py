@@ -20,6 +20,7 @@ from parley_gateway.audit.refused_access import RefusedAccessRecorder
 from parley_gateway.auth.api_key_verifier import ApiKeyVerifier
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.bad_token_limit import BadTokenLimit
+from parley_gateway.auth.bad_token_refusals import BadTokenRefusals
 from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.auth.revocation_poll import RevocationPoll
 from parley_gateway.auth.token_cache import VerifiedTokenCache
@@ -70,6 +71,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     limits = gateway_limits(settings.limits_file, settings.redis_url, monitor)
     revocations = RevocationList()
     addresses = ClientAddresses(settings.trusted_proxies)
+    bad_tokens = BadTokenLimit(addresses.client_of, monitor.registry)
     refused = RefusedAccessRecorder(addresses.address_of, monitor.registry)
     streams = StreamLimiter(
         settings.max_streams,
@@ -103,7 +105,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 api_keys,
                 tokens,
                 revocations,
-                BadTokenLimit(addresses.client_of, monitor.registry),
+                bad_tokens,
                 limits.on_request,
             )
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
@@ -174,7 +176,9 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_unknown_route_handlers(api)
     # Outside of the application, whose own middleware does not see the response to a defect.
     cached = PageCacheMiddleware(
-        SecurityHeaders(api),
+        SecurityHeaders(
+            BadTokenRefusals(api, bad_tokens, tokens, monitor.requests, refused.observe)
+        ),
         pages,
         tokens,
         lambda: api.state.versions,

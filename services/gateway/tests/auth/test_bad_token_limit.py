@@ -14,6 +14,7 @@ from parley_gateway.auth.bad_token_limit import (
     BadTokenLimit,
     TooManyBadTokens,
 )
+from parley_testing.eventually import eventually
 from parley_testing.fake_service import raw
 from parley_testing.session_service import FakeSessionService
 
@@ -98,3 +99,34 @@ async def test_only_tokens_that_are_not_cached_are_refused(
     assert [await status(f"bad.{number}.token") for number in range(5)] == [401] * 3 + [429] * 2
     assert [await status(cached), await status(token(sub="eve"))] == [200, 429]
     assert await status(token(sub="bob"), "192.0.2.2") == 200
+
+
+async def test_refused_tokens_have_an_answer_like_others_and_are_recorded(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService
+) -> None:
+    constants: dict[str, Any] = {
+        "auth.bad_token_limit.MAX_BAD_TOKENS_AT_ONCE": 1,
+        "auth.bad_token_limit.BAD_TOKENS_PER_SECOND": 0.0,
+        "audit.refused_access.INTERVAL_SECONDS": 0.01,
+    }
+    gateway = await start(constants)
+    for status in (401, 429, 429):
+        async with gateway.request("GET", "/v1/assistants", bearer="bad") as response:
+            assert response.status == status
+            error = (await response.json())["error"]
+            assert "x-request-id" in response.headers
+            assert response.headers["x-content-type-options"] == "nosniff"
+    assert (error["code"], error["type"]) == ("too_many_bad_tokens", "rate_limit_error")
+    assert response.headers["retry-after"] == "1"
+    # What has no token is not refused for those of others.
+    without = await gateway.expect_error("GET", "/v1/assistants", authorization="None")
+    assert without[:2] == (401, "unauthenticated")
+    labels = {"code": "too_many_bad_tokens", "route": "unmatched"}
+    assert gateway.app.monitor.registry.get_sample_value("parley_http_errors_total", labels) == 1
+
+    def recorded() -> set[str]:
+        # A report whose answer is late is sent again.
+        code = "too_many_bad_tokens"
+        return {each["request_id"] for each in session.refused if each.get("code") == code}
+
+    await eventually(lambda: len(recorded()) == 2, within=30)

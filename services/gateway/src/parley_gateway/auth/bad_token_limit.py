@@ -15,10 +15,17 @@ from parley_gateway.auth.invalid_token import Reason
 BAD_TOKENS_PER_SECOND = 100.0
 MAX_BAD_TOKENS_AT_ONCE = 1_000
 _MAX_ADDRESSES = 10_000
+# An address is limited for milliseconds at a time, and again as long as it sends bad tokens.
+_LIMITING_SECONDS = 1.0
 
 
 class TooManyBadTokens(TooManyRequests):
     code = "too_many_bad_tokens"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many tokens from this address were rejected. Retry with a valid token."
+        )
 
 
 class BadTokenLimit:
@@ -43,14 +50,25 @@ class BadTokenLimit:
         )
         # How many may follow, as of that time; the addresses that are full again may be forgotten.
         self._left: LRUCache[str, tuple[float, float]] = LRUCache(_MAX_ADDRESSES)
+        self._limiting_until = float("-inf")
+
+    @property
+    def is_limiting(self) -> bool:
+        """Whether an address was limited lately; costs less than `refuses`."""
+        return self._clock() < self._limiting_until
+
+    def refuses(self, scope: Scope) -> bool:
+        """Whether a token of this client is not verified."""
+        client = self._client(scope)
+        if client is None or client not in self._left or self._left_of(client) >= 1:
+            return False
+        self._limiting_until = self._clock() + _LIMITING_SECONDS
+        return True
 
     def check(self, scope: Scope) -> None:
         """Raises TooManyBadTokens."""
-        client = self._client(scope)
-        if client is not None and client in self._left and self._left_of(client) < 1:
-            raise TooManyBadTokens(
-                "Too many tokens from this address were rejected. Retry with a valid token."
-            )
+        if self.refuses(scope):
+            raise TooManyBadTokens
 
     def count(self, scope: Scope, reason: Reason) -> None:
         """A token of this client was rejected."""
