@@ -7,6 +7,7 @@ import uvloop
 
 NAMES = (
     "append",
+    "bad_tokens",
     "cold_session",
     "export",
     "flood",
@@ -22,6 +23,7 @@ NAMES = (
     "read_your_writes",
     "rebuild",
     "rewrap",
+    "safeguards",
     "search",
     "stack",
     "start",

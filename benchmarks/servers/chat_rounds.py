@@ -34,6 +34,28 @@ class ChatRounds:
         await asyncio.gather(*map(self._turn, self._sessions))
         return STREAMS * TOKENS / (time.perf_counter() - started_at)
 
+    async def first_token(self) -> float:
+        """The seconds from a message to the first token of its reply, in the first session."""
+        path = f"/v1/sessions/{self._sessions[0]}/messages"
+        body = {"content": "Go on, please.", "stream": True}
+        started_at, seconds, received = time.perf_counter(), 0.0, b""
+        async with self._http.post(path, json=body) as response:
+            assert response.status == 200, await response.text()
+            async for data in response.content.iter_any():
+                if not seconds:
+                    received += data
+                    if b"reply.delta" in received:
+                        seconds = time.perf_counter() - started_at
+        return seconds
+
+    async def read(self) -> float:
+        """The seconds of a read of the first session's history."""
+        started_at = time.perf_counter()
+        async with self._http.get(f"/v1/history/{self._sessions[0]}") as response:
+            assert response.status == 200, await response.text()
+            await response.read()
+        return time.perf_counter() - started_at
+
     def processor_seconds(self) -> float:
         """Those that gateway, session, inference and history-serve have used until now."""
         processes = json.loads((self._stack.data / "stack.json").read_bytes())["processes"]

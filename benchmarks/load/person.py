@@ -1,0 +1,43 @@
+"""A person who chats and reads through one gateway, or several."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import cycle
+
+import aiohttp
+
+
+class Person:
+    """Sends to one gateway after the other."""
+
+    def __init__(self, gateways: Sequence[aiohttp.ClientSession]) -> None:
+        self._gateways = cycle(gateways)
+        self._session = ""
+        self.answers: Counter[int] = Counter()
+
+    async def start(self) -> None:
+        async with next(self._gateways).post("/v1/sessions", json={}) as response:
+            self._session = str((await response.json())["id"])
+        await self.turn()
+
+    async def turn(self) -> None:
+        """A turn of one token, in a new session."""
+        gateway = next(self._gateways)
+        async with gateway.post("/v1/sessions", json={}) as response:
+            session = (await response.json())["id"]
+        body = {"content": "[tokens 1]", "stream": True}
+        path = f"/v1/sessions/{session}/messages"
+        async with gateway.post(path, json=body) as response:
+            assert response.status == 200, await response.text()
+            await response.read()
+
+    async def read(self) -> None:
+        await self._get(f"/v1/history/{self._session}")
+
+    async def list(self) -> None:
+        await self._get("/v1/sessions")
+
+    async def _get(self, path: str) -> None:
+        async with next(self._gateways).get(path) as response:
+            self.answers[response.status] += 1
+            await response.read()
