@@ -1,7 +1,6 @@
 """Rounds of turns on a stack: some people all submit a message at once, and read the replies."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +8,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from benchmarks.servers.fake_model import TOKENS
-from benchmarks.servers.processor_time import processor_seconds
 from benchmarks.servers.running_stack import RunningStack, data_folder, running_stack
 from parley_cli.stack.up.addresses import CALLED_SERVICES
 
@@ -58,9 +56,7 @@ class ChatRounds:
 
     def processor_seconds(self) -> float:
         """Those that gateway, session, inference and history-serve have used until now."""
-        processes = json.loads((self._stack.data / "stack.json").read_bytes())["processes"]
-        pids = [each["pid"] for each in processes if each["name"] in CALLED_SERVICES]
-        return sum(map(processor_seconds, pids))
+        return self._stack.processor_seconds(*CALLED_SERVICES)
 
     async def _turn(self, session: str) -> None:
         body, tail = {"content": "Go on, please.", "stream": True}, b""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.servers.processor_time import processor_seconds
 from parley_cli.engines import free_port
 from parley_cli.engines.health_probes import accepts_connections
 
@@ -37,6 +38,12 @@ class RunningStack:
         if self.url.startswith("https:"):
             return ssl.create_default_context(cafile=str(authority_file))
         return True
+
+    def processor_seconds(self, *services: str) -> float:
+        """Those that all replicas of the services have used until now."""
+        processes = json.loads((self.data / "stack.json").read_bytes())["processes"]
+        pids = [each["pid"] for each in processes if each["name"].startswith(services)]
+        return sum(map(processor_seconds, pids))
 
     async def processes(self) -> list[dict[str, Any]]:
         """The rows of `parley status --json`."""

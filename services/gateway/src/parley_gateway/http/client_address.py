@@ -26,6 +26,8 @@ class ClientAddresses:
         if not peer:
             return None
         address: str = peer[0]
+        if not self._trusted_proxies:
+            return address
         for forwarded in _forwarded_for(scope):
             if not is_within(address, self._trusted_proxies):
                 break
@@ -35,9 +37,9 @@ class ClientAddresses:
     def client_of(self, scope: Scope) -> str | None:
         """As `address_of`; None for a trusted proxy, too, behind which there are many clients."""
         address = self.address_of(scope)
-        if address is not None and is_within(address, self._trusted_proxies):
-            return None
-        return address
+        if address is None or not self._trusted_proxies:
+            return address
+        return None if is_within(address, self._trusted_proxies) else address
 
 
 def _forwarded_for(scope: Scope) -> Iterator[str]:
