@@ -2,12 +2,13 @@
 
 Requests are fed to the HTTP protocol over connections that discard what is written, so that other
 load on the machine hardly affects the result. The baseline is a bare ASGI application behind
-uvicorn's own protocol. Redis is replaced by a version that is known.
+uvicorn's own protocol. Redis is replaced by a version that is known, and by counts of this process.
 """
 
 import asyncio
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,14 +22,17 @@ from benchmarks.table import Row, print_table
 from parley_core.auth.principal import Principal
 from parley_core.http.server import GC_THRESHOLDS, protocol_class
 from parley_core.http.uvicorn_internals import BoundedProtocol
+from parley_core.limits.rules import LimitRule, LimitRules
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.batcher import Batcher
+from parley_core.storage.shared_counts import Counted
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import parse_page
 from parley_gateway.history.early_pages import PATH
 from parley_gateway.history.page_cache import PageCache, PageCacheSettings
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
-from parley_gateway.limits.gateway_limits import gateway_limits
+from parley_gateway.limits.limit_metrics import LimitMetrics
+from parley_gateway.limits.request_limits import RequestLimits
 
 CONNECTIONS, ROUNDS = 500, 40
 RATIO_TARGET = 1.0
@@ -81,6 +85,17 @@ class KnownVersion:
         return dict.fromkeys(session_ids, VERSION)
 
 
+class CountsOfThisProcess:
+    """Counts requests, like Redis."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Counted] = Counter()
+
+    async def add(self, numbers: Mapping[Counted, int]) -> Mapping[Counted, int]:
+        self._counts.update(numbers)
+        return {each: self._counts[each] for each in numbers}
+
+
 async def bare_page(scope: Scope, receive: Receive, send: Send) -> None:
     del scope, receive
     await send(_START)
@@ -90,33 +105,36 @@ async def bare_page(scope: Scope, receive: Receive, send: Send) -> None:
 async def run() -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    cached = _cached()
+    monitor = ProcessMonitor("benchmark")
+    metrics, counts = LimitMetrics(monitor.registry), CountsOfThisProcess()
+    cached, limited = (
+        _cached(RequestLimits(LimitRules(rules), metrics, counts), monitor)  # type: ignore[arg-type]
+        for rules in ([], [LimitRule({"requests_per_minute": 1_000_000})])
+    )
     bare = await _seconds(bare_page, HttpToolsProtocol)
     bounded = await _seconds(bare_page, BoundedProtocol)
     parsed = await _seconds(cached, BoundedProtocol)
     early = await _seconds(cached, protocol_class(cached.early_pages))
+    within_limits = await _seconds(limited, protocol_class(limited.early_pages))
     print_table(
         "CPU time of a cached read of 7.6 kB",
         [
             _row("bare ASGI application behind BoundedProtocol", bounded, bare),
             _row("page cache, each request parsed", parsed, bare),
             _row("page cache, answered before parsing", early, bare, RATIO_TARGET),
+            _row("the same, of a person within a limit", within_limits, bare, RATIO_TARGET),
         ],
     )
 
 
-def _cached() -> PageCacheMiddleware:
+def _cached(limits: RequestLimits, monitor: ProcessMonitor) -> PageCacheMiddleware:
     pages, tokens = PageCache(PageCacheSettings()), VerifiedTokenCache(1_000)
     tokens.put(AUTHORIZATION, Principal(*OWNER), time.time() + 1_000)
     page = parse_page(SESSION, BODY, f'W/"{VERSION}"')
     assert page is not None
     pages.put((OWNER, f"{PATH}{SESSION}".encode(), b""), page)
     versions: Any = KnownVersion()
-    monitor = ProcessMonitor("benchmark")
-    unlimited = gateway_limits(None, None, monitor).requests
-    return PageCacheMiddleware(
-        bare_page, pages, tokens, lambda: versions, monitor.requests, unlimited
-    )
+    return PageCacheMiddleware(bare_page, pages, tokens, lambda: versions, monitor.requests, limits)
 
 
 async def _seconds(app: ASGIApp, protocol: Protocol) -> float:

@@ -96,13 +96,18 @@ class LimitRules:
     """
 
     def __init__(self, rules: Sequence[LimitRule] = (), digest: str | None = None) -> None:
-        """`digest` is that of the file that has the rules, None without one."""
+        """`digest` is that of the file that has the rules, None without one.
+
+        `revision` is another number whenever the rules were replaced.
+        """
+        self.revision = 0
         self._remembered: LRUCache[_Request, Sequence[Limit]] = LRUCache(_MAX_REMEMBERED)
         self._use(rules, digest)
 
     def replace(self, other: "LimitRules") -> None:
         """Apply the rules of another one from now on."""
         self._use(other._rules, other.digest)
+        self.revision += 1
 
     def _use(self, rules: Sequence[LimitRule], digest: str | None) -> None:
         self._rules, self.digest = rules, digest

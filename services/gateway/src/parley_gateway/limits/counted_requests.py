@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from parley_core.limits.rules import Limit
 from parley_core.runtime.batcher import Batcher
@@ -30,8 +30,7 @@ _Key = tuple[str, int]
 """What is counted, and the number of the minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """`remaining` of the limit of which the least is left; negative: the request is refused."""
 
     limit: Limit
@@ -57,7 +56,7 @@ class CountedRequests:
             # One after the other: what a person may not do takes nothing from their tenant.
             for limit, subject in limits:
                 count = self._count_of(subject)
-                if not count.admits(limit.value, self.gateways, _now()):
+                if count.admits(limit.value, self.gateways, _now()) is None:
                     await self._ask(count, limit, subject)
                     break
         return decision
@@ -67,14 +66,17 @@ class CountedRequests:
         now, gateways = _now(), self.gateways
         self._begin_minute(now)
         reset_seconds = (self._window + 1) * WINDOW_SECONDS - now
-        counts = [(limit, subject, self._count_of(subject)) for limit, subject in limits]
-        for limit, _, count in counts:
-            if count.refuses(limit.value, gateways, now):
+        is_known = True
+        for limit, subject in limits:
+            admits = self._count_of(subject).admits(limit.value, gateways, now)
+            if admits is False:
                 return Decision(limit, -1, reset_seconds)
-        if not all(count.admits(limit.value, gateways, now) for limit, _, count in counts):
+            is_known = is_known and admits is True
+        if not is_known:
             return None
         decision = None
-        for limit, subject, count in counts:
+        for limit, subject in limits:
+            count = self._count_of(subject)
             if not count.left and count.is_alone(now):
                 self._metrics.degraded.inc()
             count.count()
@@ -141,7 +143,7 @@ class CountedRequests:
                 # It was flushed: what the other gateways had taken is unknown.
                 count.alone_until = math.inf
             else:
-                count.grant(wanted[key], owed[key], totals[key])
+                count.grant(wanted[key], owed[key], totals[key], self.gateways)
         return dict.fromkeys(keys)
 
 

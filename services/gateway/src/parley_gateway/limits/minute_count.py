@@ -14,7 +14,8 @@ class MinuteCount:
 
     `owed` are those admitted that Redis does not know of. `total` is what all gateways had taken
     when Redis last replied, at most the limit: 0 until it `has_replied`. Nothing is left of a limit
-    up to `exhausted`. Until `alone_until`, in Unix time, Redis is not asked.
+    up to `exhausted`. Until `alone_until`, in Unix time, Redis is not asked. More are taken when no
+    more than `low` are left.
 
     For the `limit` of the last request that asked, Redis is asked, and so many are `waiting`.
     """
@@ -29,24 +30,24 @@ class MinuteCount:
     total: int = 0
     has_replied: bool = False
     exhausted: int = 0
+    low: int = 0
 
     def is_alone(self, now: float) -> bool:
         return now < self.alone_until
 
-    def refuses(self, limit: int, gateways: int, now: float) -> bool:
+    def admits(self, limit: int, gateways: int, now: float) -> bool | None:
+        """Whether a request is within the limit; None if Redis must be asked."""
         if self.left:
             # They may have been taken for a higher limit of the same person.
-            return self.total - self.left >= limit
+            return self.total - self.left < limit
         if self.is_alone(now):
-            return self.admitted >= math.ceil(limit / gateways)
-        return limit <= self.exhausted
-
-    def admits(self, limit: int, gateways: int, now: float) -> bool:
-        """Whether it admits a request that it does not refuse; otherwise Redis must be asked."""
-        if self.left or self.is_alone(now):
-            return True
+            return self.admitted < math.ceil(limit / gateways)
+        if limit <= self.exhausted:
+            return False
         # The first requests of a minute do not wait, although the limit may be used up elsewhere.
-        return not self.has_replied and self.owed < self.ahead(limit, gateways)
+        if not self.has_replied and self.owed < self.ahead(limit, gateways):
+            return True
+        return None
 
     def count(self) -> None:
         self.admitted += 1
@@ -69,15 +70,14 @@ class MinuteCount:
 
     def needs_more(self, limit: int, gateways: int, now: float) -> bool:
         """Whether to take more now, before a request must wait for them."""
-        if self.is_alone(now) or limit <= self.exhausted:
+        if self.left > self.low or self.is_alone(now) or limit <= self.exhausted:
             return False
-        ahead = self.ahead(limit, gateways)
-        return ahead > 0 and self.left <= ahead // 2
+        return self.ahead(limit, gateways) > 0
 
     def wanted(self, gateways: int) -> int:
         return self.waiting + max(0, self.ahead(self.limit, gateways) - self.left)
 
-    def grant(self, wanted: int, paid: int, total: int) -> None:
+    def grant(self, wanted: int, paid: int, total: int, gateways: int) -> None:
         """Redis has added what was `wanted`, and of what was owed `paid`: there are `total`."""
         limit = self.limit
         granted = min(wanted, max(0, limit - (total - wanted)))
@@ -86,5 +86,6 @@ class MinuteCount:
         self.left += granted
         self.total = min(limit, total)
         self.has_replied = True
+        self.low = self.ahead(limit, gateways) // 2
         if total >= limit:
             self.exhausted = limit

@@ -8,9 +8,8 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
 from uuid import uuid4
-
-from cachetools import LRUCache
 
 from parley_core.auth.principal import Principal
 from parley_core.limits.refusals import LimitExceeded, rate_limit_headers
@@ -20,9 +19,6 @@ from parley_gateway.limits.counted_requests import CountedRequests, Decision, Su
 from parley_gateway.limits.limit_metrics import LimitMetrics
 
 _MAX_REMEMBERED = 10_000
-
-_Named = tuple[Sequence[Limit], Mapping[LimitName, Sequence[SubjectLimit]]]
-"""Limits, and by the name of each those of them with it, and their subjects."""
 
 
 class RequestLimits:
@@ -41,7 +37,7 @@ class RequestLimits:
         self._open: dict[str, set[str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         # Naming a subject takes longer than counting a request.
-        self._named: LRUCache[Principal, _Named] = LRUCache(_MAX_REMEMBERED)
+        self._remembered = lru_cache(_MAX_REMEMBERED)(self._named)
 
     def limits_completions(self, principal: Principal, model: str) -> bool:
         """Whether session must admit a completion without a session."""
@@ -130,18 +126,19 @@ class RequestLimits:
             await self._shared.aclose()
 
     def _limits(self, name: LimitName, principal: Principal) -> Sequence[SubjectLimit]:
-        limits = self._rules.of(principal)
-        if not limits:
-            return ()
-        remembered = self._named.get(principal)
-        # Other rules give another list.
-        if remembered is None or remembered[0] is not limits:
-            named: dict[LimitName, list[SubjectLimit]] = {}
-            for limit in limits:
-                subject = f"{principal.tenant} {limit.subject(principal.user)}"
-                named.setdefault(limit.name, []).append((limit, subject))
-            remembered = self._named[principal] = limits, named
-        return remembered[1].get(name, ())
+        # Principals are equal whatever their credentials are.
+        key = principal, principal.credential.limits, self._rules.revision
+        return self._remembered(*key).get(name, ())
+
+    def _named(
+        self, principal: Principal, *_key: object
+    ) -> Mapping[LimitName, Sequence[SubjectLimit]]:
+        """The limits of a person by name, with their subjects; the rest only remembers it."""
+        named: dict[LimitName, list[SubjectLimit]] = {}
+        for limit in self._rules.of(principal):
+            subject = f"{principal.tenant} {limit.subject(principal.user)}"
+            named.setdefault(limit.name, []).append((limit, subject))
+        return named
 
 
 def _refusal(limit: Limit, retry_after_seconds: float, headers: Mapping[str, str]) -> LimitExceeded:
