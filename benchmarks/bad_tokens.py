@@ -18,7 +18,7 @@ from benchmarks.servers.running_stack import RunningStack, data_folder, fake_mod
 from benchmarks.table import Row, per_second, percentile, print_table, time_row
 
 BAD_TOKENS_PER_SECOND = 5_000
-ROUNDS, SECONDS = 3, 10
+ROUNDS, SECONDS = 3, 8
 TURNS_PER_SECOND, READS_PER_SECOND = 4, 40
 TARGET = 0.83
 

@@ -27,9 +27,9 @@ from benchmarks.table import Row, percentile, print_table, time_row
 GATEWAYS, CLIENTS = 3, 50
 LIMIT = 600
 FLOOD_PER_SECOND = 10 * LIMIT // 60
-TURNS, ROUNDS, READS = 60, 5, 400
-USED_UP_SECONDS = 10
-LOAD_SECONDS, TURNS_PER_SECOND, READS_PER_SECOND = 15, 4, 20
+TURNS, ROUNDS, READS = 30, 10, 120
+USED_UP_SECONDS = 8
+LOAD_SECONDS, TURNS_PER_SECOND, READS_PER_SECOND = 10, 4, 40
 TARGET = 0.9
 HIGH = "requests_per_minute: 1000000, turns_per_minute: 1000000, open_streams: 1000, "
 RULES = f"""

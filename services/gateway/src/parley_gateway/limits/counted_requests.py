@@ -90,9 +90,8 @@ class CountedRequests:
     async def used(self, limit: Limit, subject: str) -> tuple[int, float]:
         """What was used of a limit, and when the minute ends, in Unix time; without counting."""
         self._begin_minute(_now())
-        window = self._window
+        window, count = self._window, self._counts.get(subject, MinuteCount())
         total = await self._shared.count_in(subject, window) if self._shared else None
-        count = self._counts.get(subject, MinuteCount())
         used = count.admitted if total is None else total - count.left + count.owed
         # More may have been asked for than there was.
         return min(used, limit.value), (window + 1) * WINDOW_SECONDS
