@@ -101,6 +101,15 @@ async def test_without_redis_each_gateway_admits_its_share(
     assert started[0]._metrics.degraded._value.get() > 0
 
 
+async def test_what_was_taken_ahead_is_part_of_the_share_without_redis(
+    gateways: Gateways, redis_proxy: FaultyProxy
+) -> None:
+    started = await gateways("requests_per_minute", 900)
+    assert await admitted(started, 50) == 150
+    redis_proxy.close()
+    assert await admitted(started, 500) == 900 - 150
+
+
 async def test_what_was_admitted_without_redis_is_counted_once_it_replies(
     gateways: Gateways, redis_proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
