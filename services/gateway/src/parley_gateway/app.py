@@ -177,7 +177,9 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     # Outside of the application, whose own middleware does not see the response to a defect.
     cached = PageCacheMiddleware(
         SecurityHeaders(
-            BadTokenRefusals(api, bad_tokens, tokens, monitor.requests, refused.observe)
+            BadTokenRefusals(
+                api, bad_tokens, tokens, monitor.requests, addresses.address_of, refused.observe
+            )
         ),
         pages,
         tokens,

@@ -1,5 +1,6 @@
 """Bad tokens of one address: beyond a limit, they are refused before they are verified."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -85,6 +86,7 @@ async def test_only_tokens_that_are_not_cached_are_refused(
     constants: dict[str, Any] = {
         "auth.bad_token_limit.MAX_BAD_TOKENS_AT_ONCE": 3,
         "auth.bad_token_limit.BAD_TOKENS_PER_SECOND": 0.0,
+        "auth.bad_token_refusals.DELAY_SECONDS": 0.0,
     }
     gateway = await start(constants, trusted_proxies="127.0.0.0/8")
 
@@ -107,6 +109,7 @@ async def test_refused_tokens_have_an_answer_like_others_and_are_recorded(
     constants: dict[str, Any] = {
         "auth.bad_token_limit.MAX_BAD_TOKENS_AT_ONCE": 1,
         "auth.bad_token_limit.BAD_TOKENS_PER_SECOND": 0.0,
+        "auth.bad_token_refusals.DELAY_SECONDS": 0.0,
         "audit.refused_access.INTERVAL_SECONDS": 0.01,
     }
     gateway = await start(constants)
@@ -130,3 +133,24 @@ async def test_refused_tokens_have_an_answer_like_others_and_are_recorded(
         return {each["request_id"] for each in session.refused if each.get("code") == code}
 
     await eventually(lambda: len(recorded()) == 2, within=30)
+
+
+@pytest.mark.parametrize(("proxies", "delay"), [("10.0.0.0/8", 0.2), ("127.0.0.0/8", 3_600.0)])
+async def test_a_client_waits_for_its_refusal_unless_a_proxy_is_trusted(
+    start: Callable[..., Awaitable[Gateway]], proxies: str, delay: float
+) -> None:
+    constants: dict[str, Any] = {
+        "auth.bad_token_limit.MAX_BAD_TOKENS_AT_ONCE": 1,
+        "auth.bad_token_limit.BAD_TOKENS_PER_SECOND": 0.0,
+        "auth.bad_token_refusals.DELAY_SECONDS": delay,
+    }
+    gateway = await start(constants, trusted_proxies=proxies)
+
+    async def status() -> int:
+        return (await gateway.get("/v1/models", bearer="bad", x_forwarded_for="192.0.2.1"))[0]
+
+    assert [await status(), await status()] == [401, 429]
+    started_at = time.monotonic()
+    assert await status() == 429
+    is_trusted = proxies == "127.0.0.0/8"
+    assert is_trusted or time.monotonic() - started_at >= delay

@@ -1,8 +1,11 @@
 """ASGI middleware: refuses the tokens of an address that has sent too many bad ones.
 
 The application would refuse them, too, but takes four times as long, and writes a line for each.
+A client waits for its refusal, so that it sends no more than one bad token a second over each of
+its connections, whose number is limited per address.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from secrets import token_hex
@@ -18,6 +21,8 @@ from parley_gateway.auth.token_cache import VerifiedTokenCache
 
 # Of the requests that are refused here, one in so many has a log line.
 LOGGED_EVERY = 100
+# As long as the `Retry-After` of the response.
+DELAY_SECONDS = 1.0
 
 _REFUSAL = TooManyBadTokens()
 _BODY = json.dumps(
@@ -39,11 +44,13 @@ class BadTokenRefusals:
         limit: BadTokenLimit,
         tokens: VerifiedTokenCache,
         metrics: RequestMetrics,
+        address_of: Callable[[Scope], str | None],
         on_response: Callable[[Scope, int], None],
     ) -> None:
         """`on_response` is called with the scope and the status of each refusal."""
         self._app, self._limit, self._tokens = app, limit, tokens
         self._metrics, self._on_response = metrics, on_response
+        self._address_of = address_of
         self._refused = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,6 +66,10 @@ class BadTokenRefusals:
         return self._tokens.get(given[0]) is None and self._limit.refuses(scope)
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
+        address = self._address_of(scope)
+        # The connections of a trusted proxy are those of its other clients, too.
+        if scope["client"] and address == scope["client"][0]:
+            await asyncio.sleep(DELAY_SECONDS)
         started_at, request_id = perf_counter(), token_hex(16)
         state = scope.setdefault("state", {})
         state["request_id"], state["error_code"] = request_id, _REFUSAL.code
@@ -71,5 +82,6 @@ class BadTokenRefusals:
         self._metrics.observe_request(scope["method"], UNMATCHED, status, _REFUSAL.code, seconds)
         if self._refused % LOGGED_EVERY == 0:
             fields = {"method": scope["method"], "route": UNMATCHED, "status": status}
-            log_request({**fields, "code": _REFUSAL.code, "logged_every": LOGGED_EVERY})
+            fields |= {"code": _REFUSAL.code, "client": address, "logged_every": LOGGED_EVERY}
+            log_request(fields)
         self._refused += 1
