@@ -10,7 +10,7 @@ from typing import cast
 
 # Another one than that of the people beside it: the bound of bad tokens is per address.
 ADDRESS = "127.0.0.2"
-CONNECTIONS, TICK_SECONDS = 50, 0.01
+CONNECTIONS, TICK_SECONDS = 500, 0.01
 # Of one connection: a slow server gets fewer requests, as from clients that wait for answers.
 MAX_UNANSWERED = 4
 _TOKENS = 1_000
