@@ -1,7 +1,8 @@
 """Benchmark of bad tokens: what 5,000 a second from one address do to a person at another.
 
 Rounds with and without the flood alternate. The gateway verifies 1,000 tokens of an address, and
-then 100 a second; it refuses the others unverified.
+then 100 a second; it refuses the others unverified, after a second. The measurement begins when
+the first 1,000 are verified.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from benchmarks.servers.running_stack import RunningStack, data_folder, fake_mod
 from benchmarks.table import Row, per_second, percentile, print_table, time_row
 
 BAD_TOKENS_PER_SECOND = 5_000
-ROUNDS, SECONDS = 3, 8
+ROUNDS, SECONDS, FLOOD_SECONDS_BEFORE = 3, 8, 4
 TURNS_PER_SECOND, READS_PER_SECOND = 4, 40
 TARGET = 0.83
 
@@ -54,6 +55,8 @@ async def run() -> None:
         for _ in range(ROUNDS):
             await quiet.take(person, stack)
             async with bad_token_flood(stack.url, per_second=BAD_TOKENS_PER_SECOND) as answers:
+                await asyncio.sleep(FLOOD_SECONDS_BEFORE)
+                answers.clear()
                 await flooded.take(person, stack)
             statuses += answers
     seconds = ROUNDS * SECONDS

@@ -8,6 +8,7 @@ its connections, whose number is limited per address.
 import asyncio
 import json
 from collections.abc import Callable
+from random import random
 from secrets import token_hex
 from time import perf_counter
 
@@ -21,7 +22,7 @@ from parley_gateway.auth.token_cache import VerifiedTokenCache
 
 # Of the requests that are refused here, one in so many has a log line.
 LOGGED_EVERY = 100
-# As long as the `Retry-After` of the response.
+# At least, and twice that at most: clients that were refused together must not return together.
 DELAY_SECONDS = 1.0
 
 _REFUSAL = TooManyBadTokens()
@@ -69,7 +70,7 @@ class BadTokenRefusals:
         address = self._address_of(scope)
         # The connections of a trusted proxy are those of its other clients, too.
         if scope["client"] and address == scope["client"][0]:
-            await asyncio.sleep(DELAY_SECONDS)
+            await asyncio.sleep(DELAY_SECONDS * (1 + random()))  # noqa: S311
         started_at, request_id = perf_counter(), token_hex(16)
         state = scope.setdefault("state", {})
         state["request_id"], state["error_code"] = request_id, _REFUSAL.code
