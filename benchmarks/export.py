@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from parley_cli.log.generation.command import simulated_events
 from parley_cli.log.sql.query_session import query_session
 from parley_events.cloudevents import Record, encode, record_of
 
-EVENTS, COPIES, EVENTS_PER_SESSION, ROUNDS = 1_000_000, 20, 18.5, 2
+EVENTS, COPIES, EVENTS_PER_SESSION, ROUNDS = 1_000_000, 20, 18.5, 3
 MAX_SECONDS, MIN_RATIO, MAX_MEGABYTES = 20, 0.33, 1_500
 
 EXPORT = """
@@ -91,6 +92,9 @@ async def run() -> None:
             queries = _query_rows(Path(folder) / "0")
     fastest, baseline = min(exports), min(bare)
     cpu, bare_cpu = (min(usage.cpu for usage in usages) for usages in (exports, bare))
+    # Of a round, whose two halves are close in time: the speed of a machine changes.
+    ratio = median(b.seconds / e.seconds for e, b in zip(exports, bare, strict=True))
+    cpu_ratio = median(b.cpu / e.cpu for e, b in zip(exports, bare, strict=True))
     memory = max(usage.megabytes for usage in exports)
     print_table(
         f"Export: {count:,} events of the log to Parquet",
@@ -99,7 +103,7 @@ async def run() -> None:
                 "Kafka to Parquet, one process",
                 per_second(count / fastest.seconds, "events"),
                 per_second(count / baseline.seconds, "events"),
-                baseline.seconds / fastest.seconds,
+                ratio,
                 MIN_RATIO,
             ),
             Row(
@@ -109,7 +113,7 @@ async def run() -> None:
                 target=f"< {MAX_SECONDS} s",
                 met=fastest.seconds < MAX_SECONDS,
             ),
-            Row("its processor time", f"{cpu:.1f} s", f"{bare_cpu:.1f} s", bare_cpu / cpu),
+            Row("its processor time", f"{cpu:.1f} s", f"{bare_cpu:.1f} s", cpu_ratio),
             Row(
                 "its memory",
                 f"{memory:,.0f} MB",
