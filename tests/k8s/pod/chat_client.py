@@ -54,11 +54,27 @@ class Person:
         self, method: str, path: str, **options: Any
     ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         headers = self.headers | options.pop("headers", {})
-        url = f"{self.url}{path}"
-        async with self._http.stream(method, url, headers=headers, **options) as response:
+        request = self._http.build_request(method, f"{self.url}{path}", headers=headers, **options)
+        response = await self._begin(request)
+        try:
             if response.status_code >= 400:
                 raise Failed(_code(response.status_code, await response.aread()))
             yield _events(response)
+        finally:
+            await response.aclose()
+
+    async def _begin(self, request: httpx2.Request) -> httpx2.Response:
+        """Sends an idempotent request again if its connection ends before the response begins.
+
+        The server may have closed a pooled connection at that moment. Browsers do the same:
+        https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.2
+        """
+        try:
+            return await self._http.send(request, stream=True)
+        except (httpx2.ReadError, httpx2.RemoteProtocolError):
+            if request.method != "GET":
+                raise
+            return await self._http.send(request, stream=True)
 
 
 class Reading:
