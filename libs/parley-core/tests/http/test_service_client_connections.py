@@ -56,6 +56,24 @@ async def test_a_refused_connection_is_tried_once_more(
     assert (received, refused) == (b"{}", [True])
 
 
+async def test_an_address_that_refuses_connections_is_tried_twice(
+    nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts, loop = list[Any](), asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def sock_connect(sock: socket.socket, address: Any) -> None:
+        attempts.append(address)
+        await connect(sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    async with client_of(nowhere) as client:
+        with pytest.raises(Unavailable):
+            await client.call("POST", "/", **NAMES, body=b"{}", headers={"idempotency-key": "k"})
+
+    assert len(attempts) == 2
+
+
 def _refuse_first_connection(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     refused, loop = list[bool](), asyncio.get_running_loop()
     connect = loop.sock_connect

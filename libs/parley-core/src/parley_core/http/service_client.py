@@ -128,8 +128,9 @@ class ServiceClient:
                 async with asyncio.timeout(timeout):
                     try:
                         response = await self._request(method, path, body, query, request_headers)
-                    except _CONNECTION_ERRORS:
-                        if IDEMPOTENCY_KEY not in request_headers:
+                    except _CONNECTION_ERRORS as error:
+                        refused = isinstance(error, aiohttp.ClientConnectorError)  # Twice.
+                        if refused or IDEMPOTENCY_KEY not in request_headers:
                             raise
                         # Its replica may be shutting down; other replicas share the address.
                         response = await self._request(method, path, body, query, request_headers)
