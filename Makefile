@@ -39,7 +39,7 @@ test: install ## Run all tests except fault injection, on real engines (about 10
 test-faults: install ## Kill every process under load, then account for each event (up to 10 minutes)
 	$(BIN)/pytest tests/faults
 
-test-k8s: image ## Run the trial overlay in a Kubernetes cluster, with rollouts and outages (45 min)
+test-k8s: image ## Run the trial overlay in a Kubernetes cluster, with rollouts and outages (25 min)
 	$(BIN)/pytest tests/k8s
 
 format: install ## Format the code, apply lint fixes, regenerate the event and configuration documents
