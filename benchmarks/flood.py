@@ -144,7 +144,7 @@ async def _flood(person: Person) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _person(stack: RunningStack, user: str) -> AsyncIterator[Person]:
-    headers = {"authorization": f"Bearer {await token_of(stack, user)}"}
+    headers = {"authorization": f"Bearer {token_of(stack, user)}"}
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=120)
     async with aiohttp.ClientSession(

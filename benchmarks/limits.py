@@ -152,7 +152,7 @@ async def _seconds(send: Callable[[], Awaitable[None]]) -> float:
 
 @asynccontextmanager
 async def _person(stack: RunningStack, user: str) -> AsyncIterator[Person]:
-    headers = {"authorization": f"Bearer {await token_of(stack, user)}"}
+    headers = {"authorization": f"Bearer {token_of(stack, user)}"}
     processes = await stack.processes()
     addresses = [each["address"] for each in processes if each["name"].startswith("gateway")]
     assert len(addresses) == GATEWAYS

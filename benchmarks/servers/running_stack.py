@@ -17,6 +17,8 @@ from typing import Any
 from benchmarks.servers.processor_time import processor_seconds
 from parley_cli.engines import free_port
 from parley_cli.engines.health_probes import accepts_connections
+from parley_cli.settings import TokenSettings
+from parley_cli.stack.dev_tokens import development_token
 
 READY_TIMEOUT_SECONDS = 180
 READY_LINE = b"Parley is ready at"
@@ -66,10 +68,10 @@ async def running_stack(
         startup_seconds = time.perf_counter() - started_at
         assert stack.stdout is not None
         draining = asyncio.create_task(stack.stdout.read())
-        token = await _output("token", "--user", "benchmark", environment=environment)
         scheme = "https" if "--tls" in arguments else "http"
         url = f"{scheme}://127.0.0.1:{port}"
-        yield RunningStack(url, data, token.strip(), startup_seconds)
+        token = development_token(TokenSettings(data=data), user="benchmark")
+        yield RunningStack(url, data, token, startup_seconds)
     finally:
         if stack.returncode is None:
             stack.send_signal(signal.SIGTERM)
@@ -78,9 +80,8 @@ async def running_stack(
             await draining
 
 
-async def token_of(stack: RunningStack, user: str) -> str:
-    environment = _environment(stack.data, 0, "")
-    return (await _output("token", "--user", user, environment=environment)).strip()
+def token_of(stack: RunningStack, user: str) -> str:
+    return development_token(TokenSettings(data=stack.data), user=user)
 
 
 @asynccontextmanager
