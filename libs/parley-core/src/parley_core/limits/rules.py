@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 from cachetools import LRUCache
@@ -83,6 +84,7 @@ class Limit:
         return subject_of(user if self.per == "person" else None, self.api_key, self.model)
 
 
+@lru_cache(_MAX_REMEMBERED)
 def subject_of(user: str | None, api_key: str | None = None, model: str | None = None) -> str:
     return json.dumps([user, api_key, model], separators=(",", ":"))
 

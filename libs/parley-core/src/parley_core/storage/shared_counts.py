@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from redis.asyncio import Redis
 
+from parley_core.runtime.batcher import Batcher
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 
 WINDOW_SECONDS = 60
@@ -18,6 +19,7 @@ EXPIRY_SECONDS = 30
 RENEW_SECONDS = 10
 # A replica whose clock is behind still counts in the window before.
 _KEPT_SECONDS = 2 * WINDOW_SECONDS
+_MAX_BATCH = 500
 
 # Arguments: the limit, the seconds until it expires, and the id of what is opened.
 _OPEN = """
@@ -45,6 +47,8 @@ class SharedCounts:
 
     def __init__(self, redis: RedisWithCircuitBreaker, name: str, replica: str) -> None:
         self._redis, self._prefix, self._replica = redis, f"parley:{name}:", replica
+        self._opens = Batcher(self._open, max_keys=_MAX_BATCH)
+        self._closes = Batcher(self._close, max_keys=_MAX_BATCH)
 
     async def add(self, numbers: Mapping[Counted, int]) -> Mapping[Counted, int] | None:
         """Add to the counts, and return what each is then; None if Redis does not reply."""
@@ -81,15 +85,10 @@ class SharedCounts:
 
     async def open(self, subject: str, id: str, limit: int) -> bool | None:
         """Open a thing, if fewer than `limit` are; None if Redis does not reply."""
-        key = self._key(subject)
-        opened = await self._redis.call(
-            lambda redis: redis.eval(_OPEN, 1, key, limit, EXPIRY_SECONDS, id)
-        )
-        return None if opened is None else bool(opened)
+        return await self._opens.get((subject, id, limit))
 
     async def close(self, subject: str, id: str) -> None:
-        key = self._key(subject)
-        await self._redis.call(lambda redis: redis.zrem(key, id))
+        await self._closes.get((subject, id))
 
     async def renew(self, opened: Iterable[tuple[str, str]]) -> int | None:
         """Renew what is open here, (subject, id), and this replica, before they expire.
@@ -106,6 +105,30 @@ class SharedCounts:
 
     async def aclose(self) -> None:
         await self._redis.aclose()
+
+    async def _open(
+        self, things: Sequence[tuple[str, str, int]]
+    ) -> Mapping[tuple[str, str, int], bool | None]:
+        async def open_all(redis: Redis) -> Sequence[int]:
+            async with redis.pipeline(transaction=False) as pipeline:
+                for subject, id, limit in things:
+                    pipeline.eval(_OPEN, 1, self._key(subject), limit, EXPIRY_SECONDS, id)
+                return [int(opened) for opened in await pipeline.execute()]
+
+        opened = await self._redis.call(open_all)
+        if opened is None:
+            return dict.fromkeys(things)
+        return dict(zip(things, map(bool, opened), strict=True))
+
+    async def _close(self, things: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], None]:
+        async def close_all(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipeline:
+                for subject, id in things:
+                    pipeline.zrem(self._key(subject), id)
+                await pipeline.execute()
+
+        await self._redis.call(close_all)
+        return dict.fromkeys(things)
 
     def _key(self, subject: str, window: int | None = None) -> str:
         """A digest: names of people have any length, and need not be known to Redis."""

@@ -25,10 +25,9 @@ def limit_routes(limits: TurnLimits) -> Sequence[Route]:
     async def admit_completion(request: Request) -> Response:
         principal = caller_of(request).principal
         body = await decode_body(request, AdmitCompletionRequest)
-        response = json_response(
-            AdmitCompletionResponse(await limits.admit_completion(principal, body))
-        )
-        response.headers.update(await limits.token_headers(principal, body.model))
+        admitted = await limits.admit_completion(principal, body)
+        response = json_response(AdmitCompletionResponse(admitted.id))
+        response.headers.update(admitted.headers)
         return response
 
     async def release_completion(request: Request) -> Response:

@@ -31,6 +31,7 @@ from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
 from parley_session.storage.append.append_condition import AppendCondition
 from parley_session.storage.event_store import EventStore, LoadedSession
+from parley_session.storage.turn_counts import Windows
 
 MAX_APPEND_ATTEMPTS = 8
 """Attempts against concurrent appends; eight in a row mean that a client floods one stream."""
@@ -40,10 +41,14 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The session after the command, and the events that the command appended."""
+    """The session after the command, and the events that the command appended.
+
+    With the `windows` of the limits that counted the turn that they open.
+    """
 
     loaded: LoadedSession
     events: Sequence[Event]
+    windows: Windows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,7 @@ class CommandExecutor:
             )
         tenant = session.tenant if session else metadata.actor.tenant
         changes = audited_changes(events, caller, tenant, as_system=metadata.actor.system)
+        windows: list[Windows] = []
         with self._limits.refused() if self._limits else nullcontext():
             async with self._admitted(turn_id, metadata.actor):
                 after = await self._store.append(
@@ -197,8 +203,9 @@ class CommandExecutor:
                     idempotency_record=record,
                     condition=condition,
                     audited=[*audited, *changes],
+                    on_counted=windows.append,
                 )
-        return CommandResult(after, events) if after else None
+        return CommandResult(after, events, next(iter(windows), None)) if after else None
 
     def _admitted(self, turn_id: UUID | None, actor: Actor) -> AbstractAsyncContextManager[None]:
         # After the decision: a command that no runner is needed for, or that breaks a rule, is

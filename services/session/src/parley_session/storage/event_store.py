@@ -27,6 +27,7 @@ from parley_session.storage.append.statement import Statement
 from parley_session.storage.event_cache import RecentEvents, SessionCache
 from parley_session.storage.event_rows import event_from_row
 from parley_session.storage.session_snapshots import SessionSnapshots
+from parley_session.storage.turn_counts import Windows
 
 _FIND = "SELECT version, wrapped_key FROM sessions WHERE id = $1"
 # Bounds the memory of a load, and how long it blocks the event loop.
@@ -135,12 +136,14 @@ class EventStore:
         idempotency_record: IdempotencyRecord | None = None,
         condition: AppendCondition | None = None,
         audited: Sequence[AuditData] = (),
+        on_counted: Callable[[Windows], None] = lambda _: None,
     ) -> LoadedSession | None:
         """Append events that follow `loaded`.
 
         None if another append was committed first, or if the condition does not hold. Outbox
         rows, turns, the idempotency record and the records `audited` are part of the same commit.
-        Raises EventTooLarge, or LimitReached, in which case nothing was stored.
+        With WithinLimits, `on_counted` is called. Raises EventTooLarge, or LimitReached, in which
+        case nothing was stored.
         """
         wrapped_key = None if loaded else await self._keyring.wrap(key, events[0].session_id)
         usage_counted = self._usage_counted()
@@ -161,9 +164,7 @@ class EventStore:
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
         try:
-            if not await self._execute(
-                statement, opens_turn=_opens_turn(events), condition=condition
-            ):
+            if not await self._execute(statement, _opens_turn(events), condition, on_counted):
                 return None
         except asyncpg.UniqueViolationError as violation:
             # A concurrent request with the same Idempotency-Key won: the caller reads its result.
@@ -194,7 +195,7 @@ class EventStore:
             usage_counted=self._usage_counted(),
             completion_subjects=subjects,
         )
-        return await self._execute(statement, opens_turn=False)
+        return await self._execute(statement)
 
     async def find_idempotency_record(
         self, request: bytes
@@ -235,9 +236,9 @@ class EventStore:
     async def _execute(
         self,
         statement: Statement,
-        *,
-        opens_turn: bool,
+        opens_turn: bool = False,
         condition: AppendCondition | None = None,
+        on_counted: Callable[[Windows], None] = lambda _: None,
     ) -> bool:
         """Raises LimitReached."""
         started = time.perf_counter()
@@ -245,7 +246,7 @@ class EventStore:
         assert row is not None
         appended: bool = row[0]
         if isinstance(condition, WithinLimits):
-            condition.counted.check(row[1])
+            on_counted(condition.counted.windows_of(row[1:4]))
         if appended:
             self._observe_append(time.perf_counter() - started)
             self._on_appended(opens_turn)

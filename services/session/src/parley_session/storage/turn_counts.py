@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
@@ -52,8 +53,25 @@ DELETE FROM cost_reservations WHERE (id, subject) IN (
 _RELEASE = """
 DELETE FROM cost_reservations WHERE tenant = $1 AND id = $2 AND expires_at < 'infinity'
 """
-_COUNT = "SELECT count_turn($1, NULL, $2, $3, $4, $5, $6)"
-_COUNT_PRICED = "SELECT count_priced_turn($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+# In the order of the columns of TOKENS_USED.
+_TOKENS_READ: Sequence[LimitName] = ("tokens_per_minute", "tokens_per_day")
+# As of the start of the statement, which counts no tokens: a reply counts them when it ends.
+TOKENS_USED = """, now(), ARRAY(
+    SELECT ROW(
+        subject,
+        CASE WHEN minute >= date_trunc('minute', now()) THEN minute_tokens ELSE 0 END,
+        CASE WHEN day >= date_trunc('day', now(), 'UTC') THEN day_tokens ELSE 0 END
+    ) FROM turn_counts WHERE tenant = {tenant} AND subject = ANY ({subjects})
+)"""
+"""The columns that follow the result of count_turn."""
+_COUNT = f"""
+SELECT count_turn($1, NULL, $2, $3, $4, $5, $6)
+{TOKENS_USED.format(tenant="$1", subjects="$2")}
+"""
+_COUNT_PRICED = f"""
+SELECT count_priced_turn($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+{TOKENS_USED.format(tenant="$1", subjects="$2")}
+"""
 _READ = """
 SELECT subject,
     CASE WHEN minute >= this_minute THEN minute_turns ELSE 0 END AS turns_per_minute,
@@ -147,8 +165,19 @@ class CountedTurn:
         }
         return [values.get(subject) for subject in self.subjects]
 
-    def check(self, refusal: str | None) -> None:
-        """Raises LimitReached for a result of count_turn that names a limit."""
+    def windows_of(self, counted: Sequence[Any]) -> "Windows":
+        """Those of tokens, from the result of count_turn and TOKENS_USED. Raises LimitReached."""
+        refusal, now, used = counted
+        self._check(refusal)
+        by_limit = {
+            (subject, name): number
+            for subject, *numbers in used
+            for name, number in zip(_TOKENS_READ, numbers, strict=True)
+        }
+        minute = now.replace(second=0, microsecond=0)
+        return Windows(by_limit, now, minute, minute.replace(hour=0, minute=0))
+
+    def _check(self, refusal: str | None) -> None:
         if refusal is None:
             return
         place, name, seconds, *amounts = refusal.split()
@@ -181,14 +210,15 @@ class TurnCounts:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def count_completion(self, id: UUID, counted: CountedTurn) -> None:
+    async def count_completion(self, id: UUID, counted: CountedTurn) -> Windows:
         """Count a completion without a session as a turn. Raises LimitReached."""
         if counted.cost is None:
-            refusal = await self._pool.fetchval(_COUNT, counted.tenant, *counted.arguments)
+            statement, arguments = _COUNT, counted.arguments
         else:
-            arguments = counted.priced_arguments(id, COMPLETION_LEASE)
-            refusal = await self._pool.fetchval(_COUNT_PRICED, counted.tenant, *arguments)
-        counted.check(refusal)
+            statement, arguments = _COUNT_PRICED, counted.priced_arguments(id, COMPLETION_LEASE)
+        row = await self._pool.fetchrow(statement, counted.tenant, *arguments)
+        assert row is not None
+        return counted.windows_of([*row])
 
     async def release(self, principal: Principal, id: UUID) -> None:
         """End the reservation of a completion that did not run."""

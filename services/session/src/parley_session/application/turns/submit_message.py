@@ -176,7 +176,9 @@ class TurnCommands:
         loaded, events = result.loaded, result.events
         requested = events[-1].data
         assert isinstance(requested, ReplyRequested)
-        headers = await self._limits.token_headers(caller.principal, requested.model)
+        headers = await self._limits.token_headers(
+            caller.principal, requested.model, result.windows
+        )
         if len(events) == 1:
             # A regenerated reply: its message came in an earlier append.
             sequences = _sequences_of_open_turn(loaded.session)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,10 +26,17 @@ from parley_session.application.turns.turn_costs import TurnCosts
 from parley_session.domain.session.state import Session, fold
 from parley_session.storage.append.append_condition import WithinLimits
 from parley_session.storage.append.counted_usage import UsageCounted
-from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.turn_counts import CountedTurn, LimitReached, TurnCounts, Windows
 
 _MAX_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedCompletion:
+    """Has the id that the completion must have, if a budget was reserved for it."""
+
+    id: UUID | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class TurnLimits:
@@ -78,23 +85,23 @@ class TurnLimits:
 
     async def admit_completion(
         self, principal: Principal, request: AdmitCompletionRequest
-    ) -> UUID | None:
+    ) -> AdmittedCompletion:
         """Count a completion without a session as a turn.
 
-        Returns the id that it must have, if a budget was reserved for it. Its stream is open at the
-        gateway, which limits those. Raises LimitExceeded or BudgetExceeded, or NotFound for a model
-        that has no price.
+        Its stream is open at the gateway, which limits those. Raises LimitExceeded or
+        BudgetExceeded, or NotFound for a model that has no price.
         """
         principal = await self._with_key_limits(principal)
         counted = self._counted_completion(principal, request.model)
         if counted is None:
-            return None
+            return AdmittedCompletion()
         if counted.has_budget:
             counted = replace(counted, cost=self._costs.of_completion(request))
         id = uuid4()
         with self.refused():
-            await self._counts.count_completion(id, counted)
-        return id if counted.has_budget else None
+            windows = await self._counts.count_completion(id, counted)
+        headers = await self.token_headers(principal, request.model, windows)
+        return AdmittedCompletion(id if counted.has_budget else None, headers)
 
     async def release_completion(self, principal: Principal, id: UUID) -> None:
         """End the reservation of a completion that did not run."""
@@ -130,18 +137,16 @@ class TurnLimits:
                 now=now,
             ) from None
 
-    async def token_headers(self, principal: Principal, model: str) -> Mapping[str, str]:
-        """The headers of the limit of tokens of which the least is left, if there is one."""
-        try:
-            principal = await self._with_key_limits(principal)
-            limits = [
-                each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS
-            ]
-            if not limits:
-                return {}
-            windows = await self._counts.read(principal, limits)
-        except DATABASE_UNAVAILABLE:
-            # What the headers belong to is committed: its response must not fail for them.
+    async def token_headers(
+        self, principal: Principal, model: str, windows: Windows | None
+    ) -> Mapping[str, str]:
+        """The headers of the limit of tokens of which the least is left, if there is one.
+
+        `windows` are those when the turn was counted, if it was.
+        """
+        principal = await self._with_key_limits(principal)
+        limits = [each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS]
+        if not limits or windows is None:
             return {}
         standing = [self._status(limit, principal, windows) for limit in limits]
         least = min(standing, key=lambda status: status.value - status.used)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from uuid import UUID
 
-from parley_session.storage.turn_counts import CountedTurn
+from parley_session.storage.turn_counts import TOKENS_USED, CountedTurn
 
 # The rows are locked until the commit: a claim or a heartbeat is either seen here, or waits. The
 # session comes first, as in every append, so that no two statements wait for each other.
@@ -28,7 +28,7 @@ _WITHIN_BUDGETS = _WITHIN_LIMITS.replace(
     "count_priced_turn($10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
 )
 _WITHIN_LIMITS_HOLDS = " AND EXISTS (SELECT FROM counted WHERE refusal IS NULL)"
-_REFUSAL = ", (SELECT refusal FROM counted)"
+_COUNTED = ", (SELECT refusal FROM counted)" + TOKENS_USED.format(tenant="$10", subjects="$12")
 # The insert also locks out the first heartbeat of a runner, for which there is no row yet.
 _ABANDONED = (
     _LOCKED_TURN.format("coalesce(claimed_at, opened_at) < now() - make_interval(secs => $11)")
@@ -75,13 +75,13 @@ AppendCondition = Unclaimed | Abandoned | WithinLimits
 class Check:
     """A condition in SQL: expressions before the compare-and-set, and what they must have found.
 
-    `values` are the parameters from $10. `column` is added to the result.
+    `values` are the parameters from $10. `columns` are added to the result.
     """
 
     expressions: str = ""
     condition: str = ""
     values: Sequence[object] = ()
-    column: str = ""
+    columns: str = ""
 
 
 def check_of(condition: AppendCondition | None) -> Check:
@@ -96,7 +96,7 @@ def check_of(condition: AppendCondition | None) -> Check:
             else:
                 expressions, arguments = _WITHIN_BUDGETS, counted.priced_arguments(turn_id, None)
             values = [counted.tenant, turn_id, *arguments]
-            return Check(expressions, _WITHIN_LIMITS_HOLDS, values, _REFUSAL)
+            return Check(expressions, _WITHIN_LIMITS_HOLDS, values, _COUNTED)
         case None:
             return Check()
         case other:

@@ -205,7 +205,7 @@ def _advanced(
         preconditions=checked.expressions, changes=changes, conditions=checked.condition
     )
     statement = Statement(text, *values, *columns.values())
-    statement.read(checked.column)
+    statement.read(checked.columns)
     return statement
 
 

@@ -4,7 +4,7 @@
 class Statement:
     """SQL text and parameters; the result says whether the session was at the expected version.
 
-    With the condition WithinLimits, its second column is the result of count_turn.
+    With the condition WithinLimits, the next columns are what CountedTurn.windows_of takes.
     """
 
     def __init__(self, first_expression: str, *values: object) -> None:
@@ -18,9 +18,9 @@ class Statement:
         self._text += expression.format(*(f"${first + index}" for index in range(len(values))))
         self.values += values
 
-    def read(self, column: str) -> None:
-        """Add a column to the result."""
-        self._more_columns += column
+    def read(self, columns: str) -> None:
+        """Add columns to the result."""
+        self._more_columns += columns
 
     @property
     def text(self) -> str:
