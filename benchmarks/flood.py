@@ -8,14 +8,14 @@ load without it.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from random import randint, uniform
+from contextlib import asynccontextmanager
 
 import aiohttp
 
 from benchmarks.load.open_load import open_load
+from benchmarks.load.person import Person
+from benchmarks.load.turn_flood import TURN_WORKERS, turn_flood
 from benchmarks.servers.running_stack import (
     RunningStack,
     data_folder,
@@ -25,8 +25,7 @@ from benchmarks.servers.running_stack import (
 )
 from benchmarks.table import Row, percentile, print_table, time_row
 
-TURN_WORKERS, LIST_WORKERS = 500, 20
-TOKENS, TOKEN_SECONDS = (50, 150), 0.1
+TOKEN_SECONDS = 0.1
 TURNS_PER_SECOND, READS_PER_SECOND, SECONDS = 4, 20, 30
 FLOOD_SECONDS_BEFORE = 10
 TARGET = 0.5
@@ -34,65 +33,20 @@ TARGET = 0.5
 SHARE = {"PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "0.25"}
 
 
-class Person:
-    def __init__(self, http: aiohttp.ClientSession) -> None:
-        self._http = http
-        self._session = ""
-        self.answers: Counter[int] = Counter()
-
-    async def start(self) -> None:
-        self._session = await self.start_session()
-        await self.turn(1)
-
-    async def start_session(self) -> str:
-        async with self._http.post("/v1/sessions", json={}) as response:
-            return str((await response.json())["id"])
-
-    async def turn(self, tokens: int, session: str | None = None) -> None:
-        """The first token of a turn, or all of them; by default in a new session."""
-        path = f"/v1/sessions/{session or await self.start_session()}/messages"
-        body = {"content": f"[tokens {tokens}]", "stream": True}
-        async with self._http.post(path, json=body) as response:
-            self.answers[response.status] += 1
-            if response.status != 200:
-                await asyncio.sleep(_retry_after(response))
-                return
-            async for line in response.content:
-                if b"reply.delta" in line and tokens == 1:
-                    return
-
-    async def read(self) -> None:
-        async with self._http.get(f"/v1/history/{self._session}") as response:
-            assert response.status == 200, await response.text()
-            await response.read()
-
-    async def list(self) -> None:
-        async with self._http.get("/v1/sessions?limit=100") as response:
-            self.answers[response.status] += 1
-            if response.status != 200:
-                await asyncio.sleep(_retry_after(response))
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    if milliseconds := response.headers.get("retry-after-ms"):
-        return float(milliseconds) / 1000
-    return float(response.headers.get("retry-after", "1"))
-
-
 async def run() -> None:
     async with (
         data_folder() as data,
         fake_model(TOKEN_SECONDS) as model,
         running_stack(data, model, **SHARE) as stack,
-        _person(stack, "grace") as grace,
-        _person(stack, "mallory") as mallory,
+        _person(stack) as grace,
     ):
         await grace.start()
         quiet = await _load(grace)
-        async with _flood(mallory):
+        async with turn_flood(stack.url, token_of(stack, "mallory")) as answers:
+            await asyncio.sleep(FLOOD_SECONDS_BEFORE)
             loaded = await _load(grace)
     print_table(f"A person beside another one's {TURN_WORKERS} turns at once", _rows(quiet, loaded))
-    print("The flood's answers by status:", dict(mallory.answers))
+    print("The flood's answers by status:", dict(answers))
 
 
 Samples = Sequence[Sequence[float]]
@@ -101,7 +55,7 @@ Samples = Sequence[Sequence[float]]
 async def _load(person: Person) -> Samples:
     """The seconds to first tokens, and of reads."""
     return await asyncio.gather(
-        open_load(lambda: person.turn(1), per_second=TURNS_PER_SECOND, seconds=SECONDS),
+        open_load(person.first_token, per_second=TURNS_PER_SECOND, seconds=SECONDS),
         open_load(person.read, per_second=READS_PER_SECOND, seconds=SECONDS),
     )
 
@@ -118,36 +72,8 @@ def _rows(quiet: Samples, loaded: Samples) -> list[Row]:
 
 
 @asynccontextmanager
-async def _flood(person: Person) -> AsyncIterator[None]:
-    async def repeat_turns() -> None:
-        session = await person.start_session()
-        while True:
-            await person.turn(randint(*TOKENS), session)
-
-    async def repeat_lists() -> None:
-        while True:
-            await person.list()
-            await asyncio.sleep(uniform(0.5, 1.5))
-
-    workers = [asyncio.create_task(repeat_turns()) for _ in range(TURN_WORKERS)]
-    workers += [asyncio.create_task(repeat_lists()) for _ in range(LIST_WORKERS)]
-    await asyncio.sleep(FLOOD_SECONDS_BEFORE)
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.cancel()
-        for worker in workers:
-            with suppress(asyncio.CancelledError, aiohttp.ClientError):
-                await worker
-
-
-@asynccontextmanager
-async def _person(stack: RunningStack, user: str) -> AsyncIterator[Person]:
-    headers = {"authorization": f"Bearer {token_of(stack, user)}"}
+async def _person(stack: RunningStack) -> AsyncIterator[Person]:
+    headers = {"authorization": f"Bearer {stack.token}"}
     connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(total=120)
-    async with aiohttp.ClientSession(
-        stack.url, connector=connector, headers=headers, timeout=timeout
-    ) as http:
-        yield Person(http)
+    async with aiohttp.ClientSession(stack.url, connector=connector, headers=headers) as http:
+        yield Person([http])

@@ -12,7 +12,7 @@ from benchmarks.servers.fake_model import TOKENS
 from benchmarks.servers.running_stack import data_folder, fake_model
 from benchmarks.table import Row, per_second, print_table, time_row
 
-WARM_UP_ROUNDS, ROUNDS, FIRST_TOKENS, READS = 3, 12, 12, 60
+WARM_UP_ROUNDS, ROUNDS, FIRST_TOKENS, READS = 3, 12, 60, 60
 TARGET = 0.9
 LIMITS = """
 limits:

@@ -1,7 +1,8 @@
 """A person who chats and reads through one gateway, or several."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import cycle
 
 import aiohttp
@@ -22,20 +23,31 @@ class Person:
 
     async def turn(self) -> None:
         """A turn of one token, in a new session."""
-        gateway = next(self._gateways)
-        async with gateway.post("/v1/sessions", json={}) as response:
-            session = (await response.json())["id"]
-        body = {"content": "[tokens 1]", "stream": True}
-        path = f"/v1/sessions/{session}/messages"
-        async with gateway.post(path, json=body) as response:
-            assert response.status == 200, await response.text()
+        async with self._submitted() as response:
             await response.read()
+
+    async def first_token(self) -> None:
+        """As much of such a turn."""
+        async with self._submitted() as response:
+            async for line in response.content:
+                if b"reply.delta" in line:
+                    return
 
     async def read(self) -> None:
         await self._get(f"/v1/history/{self._session}")
 
     async def list(self) -> None:
         await self._get("/v1/sessions")
+
+    @asynccontextmanager
+    async def _submitted(self) -> AsyncIterator[aiohttp.ClientResponse]:
+        gateway = next(self._gateways)
+        async with gateway.post("/v1/sessions", json={}) as response:
+            session = (await response.json())["id"]
+        body = {"content": "[tokens 1]", "stream": True}
+        async with gateway.post(f"/v1/sessions/{session}/messages", json=body) as response:
+            assert response.status == 200, await response.text()
+            yield response
 
     async def _get(self, path: str) -> None:
         async with next(self._gateways).get(path) as response:
