@@ -71,6 +71,12 @@ def test_a_key_is_created_with_its_limits(gateway: Gateway) -> None:
     ]
 
 
+def test_a_limit_that_is_given_twice_creates_no_key(gateway: Gateway) -> None:
+    limits = ["--limit", "requests_per_minute=60", "--limit", "requests_per_minute=6"]
+    assert main([*CREATE, *limits, "--url", gateway.url]) == 1
+    assert gateway.received == []
+
+
 @pytest.mark.parametrize(
     ("limits", "shown"),
     [({"open_turns": 2, "turns_per_minute": 9}, "open_turns=2 turns_per_minute=9"), ({}, "user's")],

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 
+from parley_cli.errors import CommandError
 from parley_cli.service_commands.gateway_client import call_gateway, gateway_client
 from parley_cli.settings import ChatSettings, load
 from parley_cli.stack.dev_tokens import development_token
@@ -43,7 +44,9 @@ def _create(client: httpx2.Client, options: argparse.Namespace) -> None:
     if options.model:
         body["models"] = options.model
     if options.limit:
-        body["limits"] = dict(options.limit)
+        body["limits"] = limits = dict(options.limit)
+        if len(limits) < len(options.limit):
+            raise CommandError("--limit is given twice for one name. Give each name once.")
     if options.days is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=options.days)).isoformat()
     created = call_gateway(client, "POST", "/v1/api-keys", body)
