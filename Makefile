@@ -11,6 +11,9 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' libs/parley-core/pyprojec
 IMAGE_OPTIONS = -f deploy/image/Dockerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD)
 DISTRIBUTIONS := libs/parley-events libs/parley-core libs/parley-contracts libs/parley-testing services/session services/inference services/history services/gateway cli
 
+# Where it is set, each process would compile all of these packages again.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help install run test-unit test test-faults test-k8s test-web web-dev format check check-python check-page check-deployment lock image bench clean
 
 help: ## List the targets
