@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from openai import APIError, AsyncOpenAI
+from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.issuer import token
@@ -16,7 +16,11 @@ SESSION_HEADERS = {"Parley-Session-Id": str(SESSION_ID)}
 @asynccontextmanager
 async def openai_client(gateway: Gateway, **options: Any) -> AsyncIterator[AsyncOpenAI]:
     given = {"max_retries": 0, "timeout": 10} | options
-    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=token(), **given) as client:
+    # Reading the authorities that the machine trusts takes longer than a test.
+    http = DefaultAsyncHttpxClient(verify=False)
+    async with AsyncOpenAI(
+        base_url=f"{gateway.url}/v1", api_key=token(), http_client=http, **given
+    ) as client:
         yield client
 
 
