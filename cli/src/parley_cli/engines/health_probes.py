@@ -5,10 +5,6 @@ import asyncio
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from parley_core.log import Brokers
 
@@ -42,6 +38,12 @@ async def kafka_answers(brokers: Brokers) -> bool:
 
 async def redis_pid(url: str) -> int | None:
     """The process ID that Redis reports; None if it does not answer."""
+    # Imported here: that is a fifth of the start of a command, and most need no Redis.
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+
     try:
         # The retries of the client would outlast a child that has died.
         no_retry = Retry(NoBackoff(), 0)
