@@ -1,4 +1,6 @@
-"""The stack of these tests: two of every process of Parley, which trace what a client asks for."""
+"""The stack of these tests: two of every process of Parley, which drain as in a cluster and trace
+what a client asks for.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +15,11 @@ from e2e_support.user import User
 from parley_testing.otlp_receiver import OTLPReceiver
 
 REPLICAS = "gateway=2,session=2,inference=2,history-project=2,history-serve=2"
-
+DRAINING = {
+    "PARLEY_INFERENCE_DRAIN_SECONDS": "60",
+    "PARLEY_GATEWAY_DRAIN_SECONDS": "60",
+    "PARLEY_GATEWAY_HANDOVER_SECONDS": "0.5",
+}
 
 # Only requests with a sampled traceparent, such as those of a proxy, are traced.
 TRACING = {
@@ -33,10 +39,15 @@ async def traces() -> AsyncIterator[OTLPReceiver]:
 async def stack(
     model_server: ModelServer, engine_cache: Path, traces: OTLPReceiver
 ) -> AsyncIterator[Stack]:
-    tracing = TRACING | {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url}
+    settings = {
+        **DRAINING,
+        **TRACING,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
+        "PARLEY_LOG_FORMAT": "json",
+    }
     async with (
         new_stack(engine_cache) as stack,
-        stack.running("--replicas", REPLICAS, **model_server.settings, **tracing),
+        stack.running("--replicas", REPLICAS, **model_server.settings, **settings),
     ):
         yield stack
 

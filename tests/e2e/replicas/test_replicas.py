@@ -236,7 +236,7 @@ async def test_an_api_key_that_is_revoked_at_one_gateway_is_refused_by_all(
 
 
 async def test_a_user_who_is_signed_out_at_one_gateway_is_refused_by_all_even_after_a_restart(
-    stack: Stack,
+    stack: Stack, model_server: ModelServer
 ) -> None:
     user, tenant = f"ada-{uuid4()}", f"acme-{uuid4()}"
     issued_at = int(time.time()) - 60
@@ -246,8 +246,8 @@ async def test_a_user_who_is_signed_out_at_one_gateway_is_refused_by_all_even_af
         return stack.user(name, tenant=tenant, iat=issued_at, gateway=address, **claims)
 
     ada = [at(each) for each in GATEWAYS]
-    session = await ada[0].start_session()
-    async with ada[1].stream(session, f"[gate 3] {uuid4()}") as turn:
+    session, text = await ada[0].start_session(), f"[gate 3] {uuid4()}"
+    async with ada[1].stream(session, text) as turn:
         started = await turn.started()
         await turn.until_text(3 * len(TOKEN))
         body = {"kind": "user", "target": user}
@@ -255,6 +255,7 @@ async def test_a_user_who_is_signed_out_at_one_gateway_is_refused_by_all_even_af
         assert made["target"] == user
         async with asyncio.timeout(15):
             assert text_of(await turn.events()) == ""
+    model_server.open_gate(text)
     refused = await ada[1].expect_error("GET", f"/turns/{started['turn_id']}/stream")
     assert (refused[0], refused[1]["code"]) == (401, "invalid_token")
     ticket = await stack.fetch(f"http://{stack.address('gateway')}{started['stream_url']}")

@@ -3,53 +3,22 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import openai
 import pytest
-import pytest_asyncio
-from e2e_support.model_server import MODEL, ModelServer, paced_text
-from e2e_support.stack import Stack, new_stack
+from e2e_support.model_server import MODEL, paced_text
+from e2e_support.stack import Stack
 from e2e_support.user import User
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SETTINGS = {
-    "PARLEY_LOG_FORMAT": "json",
-    "PARLEY_INFERENCE_DRAIN_SECONDS": "60",
-    "PARLEY_GATEWAY_DRAIN_SECONDS": "60",
-    "PARLEY_GATEWAY_HANDOVER_SECONDS": "0.5",
-}
 SERVICES = ("gateway", "session", "inference", "history-serve", "history-project")
 TOKENS = 250  # Five seconds, longer than a shutdown that waits for nothing.
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def model_server() -> AsyncIterator[ModelServer]:
-    async with ModelServer.serve() as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
-    async with (
-        new_stack(engine_cache) as stack,
-        stack.running("--replicas", "gateway=2,inference=2", **model_server.settings, **SETTINGS),
-    ):
-        yield stack
-
-
-@pytest.fixture
-def clients(stack: Stack) -> list[User]:
-    """One user as a client of each of the two gateways."""
-    name = f"ada-{uuid4()}"
-    return [stack.user(name, gateway=stack.address(each)) for each in ("gateway", "gateway-2")]
 
 
 async def restart(stack: Stack, *names: str) -> None:

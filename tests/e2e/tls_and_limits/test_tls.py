@@ -2,14 +2,11 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
-from e2e_support.model_server import ModelServer
-from e2e_support.stack import Stack, new_stack
+from e2e_support.stack import Stack
 
 from parley_cli.engines.health_probes import kafka_answers
 from parley_cli.tls.local_authority import LocalAuthority
@@ -18,55 +15,46 @@ from parley_core.log import Brokers
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def tls_stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
-    async with (
-        new_stack(engine_cache) as stack,
-        stack.running("--tls", **model_server.settings),
-    ):
-        yield stack
-
-
-async def test_people_chat_over_https_and_all_printed_links_use_it(tls_stack: Stack) -> None:
-    ada = tls_stack.user(f"ada-{uuid4()}")
+async def test_people_chat_over_https_and_all_printed_links_use_it(stack: Stack) -> None:
+    ada = stack.user(f"ada-{uuid4()}")
     session = await ada.start_session()
     turn = await ada.send(session, "Hello")
     assert turn["reply"]["content"]
     async with ada.stream(session, "Hello again") as stream:
         await stream.started()
 
-    printed = tls_stack.console.read_text()
-    assert f"http://127.0.0.1:{tls_stack.port}" not in printed
-    assert f"curl --cacert {tls_stack.authority_file} -N https://" in printed
-    assert await first_line(tls_stack.url, None) == b""
+    printed = stack.console.read_text()
+    assert f"http://127.0.0.1:{stack.port}" not in printed
+    assert f"curl --cacert {stack.authority_file} -N https://" in printed
+    assert await first_line(stack.url, None) == b""
 
     # The command line trusts the authority of its stack, and session asks it for a certificate.
-    chat = await tls_stack.run_command("chat", "--user", "ada")
+    chat = await stack.run_command("chat", "--user", "ada")
     assert chat.exit_code == 0, chat
-    tail = await tls_stack.run_command("log", "tail", "--content", "--json")
+    tail = await stack.run_command("log", "tail", "--content", "--json")
     assert "Hello again" in tail.stdout, tail
-    assert (await tls_stack.status())["kafka"]["ready"]
+    assert (await stack.status())["kafka"]["ready"]
 
 
 @pytest.mark.parametrize("service", ["session", "inference", "history-serve"])
 async def test_a_service_refuses_a_stranger_although_it_knows_the_address(
-    tls_stack: Stack, service: str, tmp_path: Path
+    stack: Stack, service: str, tmp_path: Path
 ) -> None:
-    address = tls_stack.address(service)
-    certificates = tls_stack.data / "tls"
+    address = stack.address(service)
+    certificates = stack.data / "tls"
     own = certificates / "gateway.pem", certificates / "gateway.key"
-    assert (await first_line(address, client(tls_stack, own))).startswith(b"HTTP/1.1 404")
-    assert await first_line(address, client(tls_stack, None)) == b""
+    assert (await first_line(address, client(stack, own))).startswith(b"HTTP/1.1 404")
+    assert await first_line(address, client(stack, None)) == b""
     issued = LocalAuthority.create("Parley on this machine").issue("gateway")
     forged = tmp_path / "gateway.pem", tmp_path / "gateway.key"
     forged[0].write_text(issued.certificate)
     forged[1].write_text(issued.key)
-    assert await first_line(address, client(tls_stack, forged)) == b""
+    assert await first_line(address, client(stack, forged)) == b""
     assert await first_line(address, None) == b""
 
 
-async def test_kafka_accepts_only_tls(tls_stack: Stack) -> None:
-    assert not await kafka_answers(Brokers(tls_stack.address("kafka")))
+async def test_kafka_accepts_only_tls(stack: Stack) -> None:
+    assert not await kafka_answers(Brokers(stack.address("kafka")))
 
 
 def client(stack: Stack, certificate: tuple[Path, Path] | None) -> ssl.SSLContext:

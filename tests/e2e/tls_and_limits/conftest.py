@@ -1,4 +1,4 @@
-"""The stack of these tests: a small context window, few turns and tokens, generated titles."""
+"""The stack of these tests: TLS, a small context window, few turns and tokens, generated titles."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -38,5 +38,5 @@ async def stack(
         "PARLEY_INFERENCE_MAX_TURNS": "4",
         "PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "0.5",
     }
-    async with new_stack(engine_cache) as stack, stack.running(**settings):
+    async with new_stack(engine_cache) as stack, stack.running("--tls", **settings):
         yield stack
