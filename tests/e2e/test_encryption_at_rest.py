@@ -98,7 +98,7 @@ async def _everything(
     yield "Redis", await _redis(stack.redis_url)
     yield "the console", stack.console.read_bytes()
     for path in _files(stack.data):
-        # Kafka preallocates its index files, 10 MB of zeros each.
+        # Kafka preallocates its index files, full of zeros.
         yield path, (await asyncio.to_thread(path.read_bytes)).rstrip(b"\0")
 
 

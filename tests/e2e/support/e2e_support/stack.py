@@ -21,6 +21,8 @@ from e2e_support.user import User
 from parley_cli.engines import free_port
 from parley_testing.eventually import eventually
 
+# Its folder is no place to import from: its modules have common names.
+_UP = (sys.executable, "-P", str(Path(__file__).with_name("short_run.py")), "up")
 READY_SECONDS = 90
 STOP_SECONDS = 10  # The limit that `parley up` documents.
 LOADED_STOP_SECONDS = 30  # Of a stack with two of every process, on a machine that is busy.
@@ -96,7 +98,7 @@ class Stack:
         self._http.base_url = self.url
         with self.console.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *_parley("up", *arguments), env=self._environment, stdout=output, stderr=output
+                *_UP, *arguments, env=self._environment, stdout=output, stderr=output
             )
         await eventually(self._is_ready, within=READY_SECONDS)
 
@@ -149,6 +151,8 @@ class Stack:
         async def all_ready() -> bool:
             return all(each["ready"] for each in (await self.status()).values())
 
+        # First without a command, which takes as long to start as a service.
+        await eventually(self._services_are_ready)
         await eventually(all_ready)
 
     async def wait_until_restarted(self, name: str, pid: int) -> None:
@@ -230,6 +234,14 @@ class Stack:
             "PARLEY_INFERENCE_TITLES": "false",
             **settings,
         }
+
+    async def _services_are_ready(self) -> bool:
+        probed = [each["management"] for each in self._processes().values() if each["management"]]
+        try:
+            answers = [await self.fetch(f"http://{each}/readyz") for each in probed]
+        except httpx2.TransportError:
+            return False
+        return all(answer.status_code == 200 for answer in answers)
 
     async def _is_ready(self) -> bool:
         assert self._process is not None
