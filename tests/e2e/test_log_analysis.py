@@ -10,6 +10,7 @@ import pytest_asyncio
 from e2e_support.model_server import TOKEN
 from e2e_support.stack import Stack
 from e2e_support.user import User
+from exported_rows import exported_rows
 
 from parley_cli.log.dataset.manifest import load_manifest
 from parley_cli.log.dataset.storage_location import storage_at
@@ -72,17 +73,16 @@ async def export(chats: Chats, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-async def answer(chats: Chats, export: Path | None, query: str, *more: str) -> list[Any]:
-    source = ["--export", str(export)] if export else []
-    output = await chats.stack.stdout_of("log", "sql", *source, "--format", "json", *more, query)
+async def answer(chats: Chats, query: str, *options: str) -> list[Any]:
+    """That of the command."""
+    output = await chats.stack.stdout_of("log", "sql", "--format", "json", *options, query)
     rows: list[Any] = json.loads(output)
     return rows
 
 
 async def test_usage_is_what_the_api_reports(chats: Chats, export: Path) -> None:
     usage = await chats.user.get("/usage", group_by="assistant")
-    rows = await answer(
-        chats,
+    rows = exported_rows(
         export,
         "SELECT assistant_id, sum(replies)::INT AS replies, sum(prompt_tokens)::INT AS prompt, "
         "sum(completion_tokens)::INT AS completion, sum(estimated_tokens)::INT AS estimated, "
@@ -105,8 +105,7 @@ async def test_usage_is_what_the_api_reports(chats: Chats, export: Path) -> None
 
 async def test_messages_and_sessions_are_those_of_history(chats: Chats, export: Path) -> None:
     listed = await chats.user.get("/sessions")
-    rows = await answer(
-        chats,
+    rows = exported_rows(
         export,
         "SELECT id, assistant_id, version FROM sessions "
         f"WHERE owner = '{chats.name}' AND erased_at IS NULL ORDER BY updated_at DESC",
@@ -115,8 +114,7 @@ async def test_messages_and_sessions_are_those_of_history(chats: Chats, export: 
         (each["id"], each["assistant_id"], each["version"]) for each in listed["data"]
     ]
     session = chats.sessions[0]
-    messages = await answer(
-        chats,
+    messages = exported_rows(
         export,
         "SELECT id, role, status, version, turn_id, finish_reason, completion_tokens "
         f"FROM messages WHERE session_id = '{session}' ORDER BY version",
@@ -130,8 +128,8 @@ async def test_messages_and_sessions_are_those_of_history(chats: Chats, export: 
         )
         for each in expected
     ]
-    assert await answer(
-        chats, export, f"SELECT count(*) AS n FROM messages WHERE session_id = '{chats.erased}'"
+    assert exported_rows(
+        export, f"SELECT count(*) AS n FROM messages WHERE session_id = '{chats.erased}'"
     ) == [{"n": 0}]
 
 
@@ -140,8 +138,9 @@ async def test_as_of_a_time_shows_what_history_said_then(chats: Chats, export: P
     then = await chats.user.history(session, as_of=chats.first_reply_at, order="asc")
     rows = await answer(
         chats,
-        export,
         f"SELECT id FROM messages WHERE session_id = '{session}' ORDER BY version",
+        "--export",
+        str(export),
         "--as-of",
         chats.first_reply_at,
     )
@@ -152,16 +151,13 @@ async def test_as_of_a_time_shows_what_history_said_then(chats: Chats, export: P
         f"{partition}:{offset}"
         for partition, offset in manifest["streams"]["sessions"]["positions"].items()
     )
-    everything = await answer(chats, export, "SELECT count(*) AS n FROM events")
-    assert everything == await answer(
-        chats, export, "SELECT count(*) AS n FROM events", "--as-of", positions
-    )
+    count = "SELECT count(*) AS n FROM events"
+    everything = await answer(chats, count, "--export", str(export), "--as-of", positions)
+    assert everything == exported_rows(export, count)
 
 
 async def test_a_query_without_an_export_reads_the_log(chats: Chats) -> None:
-    rows = await answer(
-        chats, None, f"SELECT status FROM turns WHERE session_id = '{chats.sessions[1]}'"
-    )
+    rows = await answer(chats, f"SELECT status FROM turns WHERE session_id = '{chats.sessions[1]}'")
     assert rows == [{"status": "completed"}]
 
 
@@ -184,8 +180,7 @@ async def test_opened_content_is_the_text_and_null_once_erased(
 ) -> None:
     folder = tmp_path / "content"
     await chats.stack.run_command("log", "export", "--to", str(folder), "--content")
-    rows = await answer(
-        chats,
+    rows = exported_rows(
         folder,
         "SELECT session_id, json_extract_string(content, '$.text') AS text FROM message_submitted "
         f"WHERE session_id IN ('{chats.sessions[1]}', '{chats.erased}')",

@@ -8,8 +8,7 @@ import httpx2
 import pytest
 from e2e_support.model_server import TOKEN, ModelServer
 from e2e_support.stack import Stack
-from e2e_support.turn_stream import TurnStream
-from e2e_support.user import User
+from e2e_support.user import TurnStream, User
 
 from parley_testing.event_stream import text_of
 

@@ -2,16 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from e2e_support.stack import Stack, new_stack
+from exported_rows import exported_rows
 
-from parley_cli.log.dataset.manifest import load_manifest
-from parley_cli.log.dataset.storage_location import storage_at
 from parley_cli.log.generation.command import generate
-from parley_cli.log.sql.query_session import query_session
 from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -37,20 +34,13 @@ async def stack(engine_cache: Path) -> AsyncIterator[Stack]:
         yield stack
 
 
-def rows(export: Path, query: str) -> list[dict[str, Any]]:
-    storage = storage_at(str(export))
-    with query_session(storage, load_manifest(storage), None) as session:
-        found: list[dict[str, Any]] = session.run(query).read_all().to_pylist()
-        return found
-
-
 async def test_simulated_people_have_the_events_of_the_export_with_the_same_seed(
     stack: Stack, tmp_path: Path
 ) -> None:
     simulated, export = tmp_path / "simulated", tmp_path / "export"
     generate(str(simulated), SESSIONS, SEED, days=DAYS, content=False)
     await stack.stdout_of("log", "generate", *OPTIONS)
-    [person] = rows(simulated, PERSON)
+    [person] = exported_rows(simulated, PERSON)
     user = stack.user(person["owner"], tenant=person["tenant"])
     history = await user.get(f"/history/{person['session_id']}")
     assert "user" in {message["role"] for message in history["data"]}
@@ -58,14 +48,15 @@ async def test_simulated_people_have_the_events_of_the_export_with_the_same_seed
 
     async def everything_is_exported() -> bool:
         await stack.stdout_of("log", "export", "--to", str(export), "--continue")
-        return rows(export, EVENTS) == rows(simulated, EVENTS)
+        return exported_rows(export, EVENTS) == exported_rows(simulated, EVENTS)
 
     async def everything_is_counted() -> bool:
         usage = await user.get("/usage", start="2026-01-01", end="2026-03-31")
         return bool(usage["total"]["total_tokens"] == person["tokens"])
 
-    await eventually(everything_is_exported, within=60)
+    # First, as each export is a command.
     await eventually(everything_is_counted, within=60)
+    await eventually(everything_is_exported, within=60)
     again = await stack.run_command("log", "generate", *OPTIONS)
     assert again.exit_code == 1
     assert "empty store" in again.stderr

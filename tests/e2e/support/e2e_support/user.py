@@ -4,16 +4,31 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 
-from e2e_support.turn_stream import TurnStream
+from parley_testing.event_stream import Event, EventStream
 
 # A client repeats such a request, with the same Idempotency-Key.
 RETRYABLE_STATUSES = frozenset((503, 504))
 RETRY_SECONDS = 45
+
+
+class TurnStream(EventStream):
+    """The server-sent events of a turn."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        super().__init__(response, partial(anext, response.aiter_bytes(), b""))
+
+    async def started(self) -> Event:
+        """The first event, `turn.started`: the message is committed."""
+        event = await self.event()
+        assert event is not None, "the stream ended before its first event"
+        assert event["type"] == "turn.started", event
+        return event
 
 
 class User:
