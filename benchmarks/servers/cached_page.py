@@ -17,6 +17,7 @@ from parley_core.http.server import serve
 from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.redis_settings import RedisSettings
 from parley_core.storage.version_cache import VersionCache
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import parse_page
@@ -76,7 +77,7 @@ def main(port: int, body: bytes, session_id: UUID, redis_url: str | None) -> Non
         return lookup[0]
 
     monitor = ProcessMonitor("cached-page")
-    unlimited = gateway_limits(None, None, monitor).requests
+    unlimited = gateway_limits(None, RedisSettings(), monitor).requests
     app = PageCacheMiddleware(no_application, pages, tokens, versions, monitor.requests, unlimited)
     serve(app, monitor, host="127.0.0.1", port=port, early_responder=app.early_pages)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+from core_fakes.mounted_secret import MountedSecret
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -34,24 +35,6 @@ class ExampleSettings(Settings, env_prefix="PARLEY_TEST_"):
     database_url: DatabaseUrl | None = None
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
     name: str = ""
-
-
-class MountedSecret:
-    """A Secret as the kubelet mounts it: file -> ..data/file, and ..data -> a folder."""
-
-    def __init__(self, folder: Path, content: str) -> None:
-        self._folder, self._version = folder, 0
-        self.path = folder / "secret"
-        self.replace(content)
-        self.path.symlink_to("..data/secret")
-
-    def replace(self, content: str) -> None:
-        self._version += 1
-        version = self._folder / f"..{self._version}"
-        version.mkdir()
-        (version / "secret").write_text(content)
-        (self._folder / "..new").symlink_to(version.name)
-        (self._folder / "..new").rename(self._folder / "..data")
 
 
 @pytest.fixture

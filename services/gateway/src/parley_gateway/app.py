@@ -68,7 +68,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     files = PageFiles(settings.page_path)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     verification = TokenVerification(settings.jwt)
-    limits = gateway_limits(settings.limits_file, settings.redis_url, monitor)
+    limits = gateway_limits(settings.limits_file, settings.redis, monitor)
     revocations = RevocationList()
     addresses = ClientAddresses(settings.trusted_proxies)
     bad_tokens = BadTokenLimit(addresses.client_of, monitor.registry)
@@ -86,7 +86,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             http_session() as http,
-            version_cache(settings.redis_url, monitor) as cached_versions,
+            version_cache(settings.redis, monitor) as cached_versions,
             verification.running(http, monitor, tokens.clear),
         ):
             upstreams = Upstreams(
@@ -131,6 +131,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 settings.signing_key.replace(fresh.signing_key)
                 settings.service_keys.replace(fresh.service_keys)
                 settings.tls.replace(fresh.tls)
+                settings.redis.replace(fresh.redis)
                 tokens.clear()
 
             reloader = SettingsReloader(

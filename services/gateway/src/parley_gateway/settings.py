@@ -21,12 +21,12 @@ from parley_core.runtime.settings import (
     Names,
     Port,
     Prefix,
-    RedisUrl,
     Seconds,
     Settings,
     SharedPortSetting,
     Variable,
 )
+from parley_core.storage.redis_settings import RedisGroup, RedisSettings
 from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 from parley_gateway.auth.token_settings import JWTSettings, TokenCacheSettings
 from parley_gateway.history.page_cache import PageCacheSettings
@@ -47,9 +47,7 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     history_url: Annotated[BaseUrl, Variable("PARLEY_HISTORY_URL")] = Field(
         description="the base URL of the history service, such as http://127.0.0.1:8083"
     )
-    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = Field(
-        default=None, description="a URL such as redis://127.0.0.1:6379/0"
-    )
+    redis: RedisGroup = RedisSettings()
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8080
     shared_port: SharedPortSetting = None

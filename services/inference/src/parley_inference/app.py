@@ -19,6 +19,7 @@ from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
+from parley_core.storage.redis_settings import RedisSettings
 from parley_inference.api.body_limits import BodyLimits
 from parley_inference.api.routes import TurnStreams, routes
 from parley_inference.background.post_reply_tasks import PostReplyTasks
@@ -102,7 +103,7 @@ async def _run_service(
         provider = OpenAIProvider(catalogue, settings.upstream)
         stack.push_async_callback(provider.close)
 
-        buffering = _create_buffering(settings.redis_url, monitor)
+        buffering = _create_buffering(settings.redis, monitor)
         if buffering is not None:
             await stack.enter_async_context(buffering.run())
         windows = ContextWindowCache(settings.context_cache_max_bytes)
@@ -175,6 +176,7 @@ async def _run_service(
             settings.signing_key.replace(fresh.signing_key)
             settings.service_keys.replace(fresh.service_keys)
             settings.tls.replace(fresh.tls)
+            settings.redis.replace(fresh.redis)
 
         reloader = SettingsReloader(
             settings, apply, monitor.registry, more_files=lambda: catalogue.key_files
@@ -210,8 +212,8 @@ def _load_catalogue(settings: InferenceSettings) -> ModelCatalogue:
     )
 
 
-def _create_buffering(redis_url: str | None, monitor: ProcessMonitor) -> TurnBuffering | None:
-    if redis_url is None:
+def _create_buffering(redis: RedisSettings, monitor: ProcessMonitor) -> TurnBuffering | None:
+    if redis.url is None:
         log.info("PARLEY_REDIS_URL is not set: other processes show a reply only when it has ended")
         return None
-    return create_turn_buffering(redis_url, monitor.dependencies["redis"].report)
+    return create_turn_buffering(redis, monitor.dependencies["redis"].report)

@@ -19,11 +19,11 @@ from parley_core.runtime.settings import (
     Count,
     Port,
     Prefix,
-    RedisUrl,
     Settings,
     SharedPortSetting,
     Variable,
 )
+from parley_core.storage.redis_settings import RedisGroup, RedisSettings
 from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 from parley_inference.background.post_reply_tasks import PostReplyTaskSettings
 from parley_inference.models.openai_provider import UpstreamSettings
@@ -42,7 +42,7 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     signing_key: Annotated[SigningKeySetting, key_of("inference")]
     service_keys: ServiceKeysSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
-    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
+    redis: RedisGroup = RedisSettings()
 
     models_path: Path | None = Field(
         None, description="the path of a YAML file of models; replaces the single model"

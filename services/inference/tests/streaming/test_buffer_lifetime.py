@@ -20,7 +20,7 @@ from parley_testing.stored_turn import StoredTurn
 async def test_redis_stores_no_plaintext_and_buffers_expire(
     start: Start, model_server: ModelServer, session: FakeSessionService, redis_url: str, redis: Any
 ) -> None:
-    runner = await start(redis_url=redis_url)
+    runner = await start(redis={"url": redis_url})
     turn = session.open_turn("private question")
     model_server.script(*(chunk(word) for word in ("private ", "answer ")), *reply("demo"))
     await runner.events(turn)
@@ -46,7 +46,7 @@ async def test_the_buffers_of_an_erased_session_are_deleted(
     redis: Any,
     end_of_test: asyncio.Event,
 ) -> None:
-    runner, other = [await start(redis_url=redis_url) for _ in range(2)]
+    runner, other = [await start(redis={"url": redis_url}) for _ in range(2)]
     turn = session.open_turn()
     model_server.script(chunk("to be erased"), end_of_test, Disconnects())
     async with runner.stream(turn) as direct, other.stream(turn) as stream:
@@ -72,7 +72,7 @@ async def test_buffers_are_flushed_before_the_process_exits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(buffer_writer, "INTERVAL_SECONDS", 60)
-    runner, turn = await start(redis_url=redis_url, drain={"seconds": 1}), session.open_turn()
+    runner, turn = await start(redis={"url": redis_url}, drain={"seconds": 1}), session.open_turn()
     model_server.script(chunk("as far as "), chunk("it went"), end_of_test, Disconnects())
     async with runner.stream(turn) as stream:
         await stream.until_text(17)
@@ -94,7 +94,7 @@ async def test_an_uncommitted_reply_stays_in_the_buffer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(buffer_writer, "INTERVAL_SECONDS", 60)
-    runner = await start(redis_url=redis_url)
+    runner = await start(redis={"url": redis_url})
     turn = session.open_turn()
     session.errors["fail"] = (503, "down")
     model_server.script(chunk("as far as "), chunk("it went"), end_of_test, Disconnects())
@@ -119,7 +119,7 @@ async def test_an_ended_turn_is_freed_before_the_cycle_collector_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(live_turn_registry, "ENDED_TTL_SECONDS", 0.01)
-    runner = await start(redis_url=redis_url)
+    runner = await start(redis={"url": redis_url})
     gc.collect()
     gc.disable()
     try:

@@ -41,7 +41,7 @@ async def test_another_process_streams_the_text_as_it_comes_and_then_the_end(
     session: FakeSessionService,
     redis_url: str,
 ) -> None:
-    runner, other = [await start(redis_url=redis_url) for _ in range(2)]
+    runner, other = [await start(redis={"url": redis_url}) for _ in range(2)]
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("Hél"), chunk("lo 😀"), paused, *reply("!", "?"))
     async with runner.stream(turn) as direct:
@@ -71,7 +71,7 @@ async def test_a_stream_cut_at_random_positions_resumes_exactly_in_any_process(
     redis: Any,
 ) -> None:
     draw = random.Random(7)
-    processes = [await start(redis_url=redis_url) for _ in range(3)]
+    processes = [await start(redis={"url": redis_url}) for _ in range(3)]
     turn = session.open_turn()
     parts = [TEXT[: draw.randint(1, len(TEXT))] * draw.choice((1, 1, 40)) for _ in range(24)]
     gates = [asyncio.Event() for _ in parts]
@@ -104,7 +104,7 @@ async def test_a_lost_buffer_is_rewritten_from_the_start(
     redis: Any,
     end_of_test: asyncio.Event,
 ) -> None:
-    runner, other = [await start(redis_url=redis_url) for _ in range(2)]
+    runner, other = [await start(redis={"url": redis_url}) for _ in range(2)]
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("before "), paused, chunk("and after"), end_of_test, Disconnects())
     async with runner.stream(turn) as direct, other.stream(turn) as stream:
@@ -129,7 +129,7 @@ async def test_no_stream_waits_for_a_silent_or_unreachable_redis(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turn_buffering, "REDIS_TIMEOUT_SECONDS", 0.2)
-    runner, other = [await start(redis_url=redis_proxy.database) for _ in range(2)]
+    runner, other = [await start(redis={"url": redis_proxy.database}) for _ in range(2)]
     turn, gates = session.open_turn(), [asyncio.Event() for _ in range(3)]
     steps = [step for gate in gates for step in (gate, chunk("text"))]
     model_server.script(*steps[1:], *reply("."))
@@ -174,7 +174,10 @@ async def test_a_subscriber_ahead_of_a_lost_runners_buffer_waits_for_the_end(
     redis_proxy: FaultyProxy,
     end_of_test: asyncio.Event,
 ) -> None:
-    runner, other = await start(redis_url=redis_proxy.database), await start(redis_url=redis_url)
+    runner, other = (
+        await start(redis={"url": redis_proxy.database}),
+        await start(redis={"url": redis_url}),
+    )
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(
         chunk("written, "), paused, chunk("not written"), end_of_test, Disconnects()
@@ -202,7 +205,7 @@ async def test_a_tampered_buffer_is_not_streamed(
     caplog: pytest.LogCaptureFixture,
     end_of_test: asyncio.Event,
 ) -> None:
-    runner, other = [await start(redis_url=redis_url) for _ in range(2)]
+    runner, other = [await start(redis={"url": redis_url}) for _ in range(2)]
     turn, other_turn = session.open_turn(), session.open_turn()
     for each in (turn, other_turn):
         model_server.script(chunk("text of one"), end_of_test, Disconnects())
@@ -219,7 +222,7 @@ async def test_a_tampered_buffer_is_not_streamed(
 async def test_a_process_without_redis_still_streams_the_end(
     start: Start, model_server: ModelServer, session: FakeSessionService, redis_url: str
 ) -> None:
-    runner, other = await start(redis_url=redis_url), await start()
+    runner, other = await start(redis={"url": redis_url}), await start()
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("a"), paused, *reply("b"))
     async with runner.stream(turn) as direct, other.stream(turn) as stream:
@@ -237,7 +240,7 @@ async def test_an_unpaired_surrogate_is_streamed_nowhere(
     redis: Any,
     end_of_test: asyncio.Event,
 ) -> None:
-    runner, other = [await start(redis_url=redis_url) for _ in range(2)]
+    runner, other = [await start(redis={"url": redis_url}) for _ in range(2)]
     turn, paused = session.open_turn(), asyncio.Event()
     half, rest = (event({"choices": [{"delta": {"content": c}}]}) for c in ("a\ud83d", "\ude00b"))
     model_server.script(half, paused, rest, end_of_test, Disconnects())

@@ -74,6 +74,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         settings.service_keys.replace(fresh.service_keys)
         settings.tls.replace(fresh.tls)
         settings.database.replace(fresh.database)
+        settings.redis.replace(fresh.redis)
         settings.kafka.reload_certificates()
 
     # Now: the start may wait for a migration, and files may change meanwhile.

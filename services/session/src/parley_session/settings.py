@@ -23,12 +23,12 @@ from parley_core.runtime.settings import (
     Count,
     Port,
     Prefix,
-    RedisUrl,
     Secret,
     Settings,
     SharedPortSetting,
     Variable,
 )
+from parley_core.storage.redis_settings import RedisGroup, RedisSettings
 from parley_core.tls.tls_settings import TlsGroup, TlsSettings
 from parley_session.application.turns.lease_sweeper import TurnSettings
 from parley_session.relay.relay import RelaySettings
@@ -49,11 +49,6 @@ _MasterKeys = Annotated[
 MasterKeySetting = Annotated[_MasterKeys, Variable("PARLEY_MASTER_KEY")]
 OptionalMasterKeySetting = Annotated[_MasterKeys | None, Variable("PARLEY_MASTER_KEY")]
 KafkaGroup = Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]
-RedisUrlSetting = Annotated[
-    RedisUrl | None,
-    Variable("PARLEY_REDIS_URL"),
-    Field(description="a URL such as redis://127.0.0.1:6379/0"),
-]
 
 
 class MigrateSettings(Settings, env_prefix=_PREFIX):
@@ -104,7 +99,7 @@ class AppendSimulatedSettings(Settings, env_prefix=_PREFIX):
 class EraseUserSettings(AppendSimulatedSettings, env_prefix=_PREFIX):
     """Settings of `erase-user`."""
 
-    redis_url: RedisUrlSetting = None
+    redis: RedisGroup = RedisSettings()
 
 
 class RecountCostsSettings(Settings, env_prefix=_PREFIX):
@@ -139,7 +134,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     kafka: KafkaGroup
     topic: TopicSettings = TopicSettings()
     relay: RelaySettings = RelaySettings()
-    redis_url: RedisUrlSetting = None
+    redis: RedisGroup = RedisSettings()
     turn: TurnSettings = TurnSettings()
     default_model: str = Field(
         description="the model of assistants that name none, such as gpt-4.1-mini"

@@ -116,8 +116,8 @@ async def session_services(
     on_redis_result = monitor.dependencies["redis"].report
     async with (
         open_store_pool(settings.database, monitor) as pool,
-        partial_reply_recovery(settings.redis_url, on_redis_result) as partial_replies,
-        version_publisher(settings.redis_url, on_result=on_redis_result) as versions,
+        partial_reply_recovery(settings.redis, on_redis_result) as partial_replies,
+        version_publisher(settings.redis, on_result=on_redis_result) as versions,
     ):
         engines = pool, partial_replies, versions
         yield _compose(settings, keyring, policies, limit_rules, prices, monitor, *engines)

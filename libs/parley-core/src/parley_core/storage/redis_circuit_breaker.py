@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -27,12 +28,14 @@ class RedisWithCircuitBreaker:
 
     A broken connection is retried once, so commands may run twice. `on_result` is told whether each
     call succeeded. `failures` counts the errors; only the first of consecutive ones is logged, by
-    its class: its message may quote data.
+    its class: its message may quote data. `url` may be a function that returns the present one:
+    after a change, calls use connections to the new one, and those to the old one are closed when
+    their calls have ended.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         timeout_seconds: float,
         open_seconds: float,
@@ -40,8 +43,10 @@ class RedisWithCircuitBreaker:
         on_result: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._redis = _client(url, timeout_seconds, max_connections)
-        self._timeout_seconds, self._clock = timeout_seconds, clock
+        self._url_of: Callable[[], str] = url if callable(url) else lambda: url
+        self._timeout_seconds, self._max_connections = timeout_seconds, max_connections
+        self._client = self._new_client()
+        self._clock = clock
         self._circuit = CircuitBreaker(1, open_seconds)
         self._failing = False
         self._on_result = on_result
@@ -79,10 +84,15 @@ class RedisWithCircuitBreaker:
 
     async def _run(self, commands: Callable[[Redis], Awaitable[Result]]) -> Result:
         cancellation = _PendingCancellation()
+        client = await self._current_client()
+        client.calls += 1
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                result = await commands(self._redis)
+                result = await commands(client.redis)
         finally:
+            client.calls -= 1
+            if client is not self._client and not client.calls:
+                await client.close()
             cancellation.raise_if_requested()
         self._circuit.on_success()
         self._failing = False
@@ -90,8 +100,32 @@ class RedisWithCircuitBreaker:
         return result
 
     async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _current_client(self) -> "_Client":
+        previous = self._client
+        if previous.url != self._url_of():
+            self._client = self._new_client()
+            if not previous.calls:
+                await previous.close()
+        return self._client
+
+    def _new_client(self) -> "_Client":
+        url = self._url_of()
+        return _Client(url, _connect(url, self._timeout_seconds, self._max_connections))
+
+
+@dataclass(slots=True)
+class _Client:
+    """The connections to one URL, and the number of calls that use them."""
+
+    url: str
+    redis: Redis
+    calls: int = 0
+
+    async def close(self) -> None:
         with suppress(*_ERRORS):
-            await self._redis.aclose()
+            await self.redis.aclose()
 
 
 class _PendingCancellation:
@@ -106,7 +140,7 @@ class _PendingCancellation:
             raise asyncio.CancelledError
 
 
-def _client(url: str, timeout_seconds: float, max_connections: int) -> Redis:
+def _connect(url: str, timeout_seconds: float, max_connections: int) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,

@@ -14,6 +14,7 @@ from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.batcher import Batcher
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.redis_settings import RedisSettings
 from parley_core.storage.version_cache import CachedVersions, VersionCache
 
 # A slower Redis is no help: the session service replies in a few milliseconds. But the time that
@@ -96,14 +97,14 @@ class VersionLookup:
 
 @asynccontextmanager
 async def version_cache(
-    redis_url: str | None, monitor: ProcessMonitor
+    settings: RedisSettings, monitor: ProcessMonitor
 ) -> AsyncIterator[VersionCache | None]:
     """The versions in Redis; None without a Redis."""
-    if redis_url is None:
+    if settings.url is None:
         yield None
         return
     redis = RedisWithCircuitBreaker(
-        redis_url,
+        lambda: settings.current_url,
         timeout_seconds=REDIS_TIMEOUT_SECONDS,
         open_seconds=REDIS_OPEN_SECONDS,
         max_connections=REDIS_CONNECTIONS,

@@ -14,6 +14,7 @@ from parley_core.limits.rules import LimitRules
 from parley_core.limits.rules_file import read_limit_rules
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.redis_settings import RedisSettings
 from parley_core.storage.shared_counts import SharedCounts
 from parley_gateway.auth.authenticator import OnRequest
 from parley_gateway.limits.limit_headers import LimitHeaders, set_limit_headers
@@ -70,21 +71,21 @@ class GatewayLimits:
 
 
 def gateway_limits(
-    file: Path | None, redis_url: str | None, monitor: ProcessMonitor
+    file: Path | None, redis: RedisSettings, monitor: ProcessMonitor
 ) -> GatewayLimits:
     """Raises InvalidSettings."""
     rules = read_limit_rules(file)
-    shared = None if file is None else _redis_counts(redis_url, monitor)
+    shared = None if file is None else _redis_counts(redis, monitor)
     metrics = LimitMetrics(monitor.registry)
     return GatewayLimits(file, rules, RequestLimits(rules, metrics, shared), metrics)
 
 
-def _redis_counts(redis_url: str | None, monitor: ProcessMonitor) -> SharedCounts | None:
-    if redis_url is None:
+def _redis_counts(settings: RedisSettings, monitor: ProcessMonitor) -> SharedCounts | None:
+    if settings.url is None:
         log.warning("PARLEY_REDIS_URL is not set: each gateway limits requests for itself")
         return None
     redis = RedisWithCircuitBreaker(
-        redis_url,
+        lambda: settings.current_url,
         timeout_seconds=REDIS_TIMEOUT_SECONDS,
         open_seconds=REDIS_OPEN_SECONDS,
         max_connections=_REDIS_CONNECTIONS,

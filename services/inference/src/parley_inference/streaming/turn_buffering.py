@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.redis_settings import RedisSettings
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_inference.streaming.buffer_poller import TurnBufferPoller
 from parley_inference.streaming.buffer_writer import TurnBufferWriter
@@ -42,10 +43,10 @@ class TurnBuffering:
 
 
 def create_turn_buffering(
-    redis_url: str, on_result: Callable[[bool], None] = lambda _: None
+    settings: RedisSettings, on_result: Callable[[bool], None] = lambda _: None
 ) -> TurnBuffering:
     redis = RedisWithCircuitBreaker(
-        redis_url,
+        lambda: settings.current_url,
         timeout_seconds=REDIS_TIMEOUT_SECONDS,
         open_seconds=REDIS_CIRCUIT_OPEN_SECONDS,
         max_connections=_REDIS_CONNECTIONS,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.redis_settings import RedisSettings
 from parley_core.storage.version_cache import VersionCache
 
 # How long readers may trust older versions once Redis is reachable again.
@@ -19,14 +20,14 @@ _MAX_CONNECTIONS = 20
 
 @asynccontextmanager
 async def version_publisher(
-    redis_url: str | None, *, on_result: Callable[[bool], None] = lambda _: None
+    redis: RedisSettings, *, on_result: Callable[[bool], None] = lambda _: None
 ) -> AsyncIterator["VersionPublisher"]:
-    if redis_url is None:
+    if redis.url is None:
         yield VersionPublisher(None)
         return
     cache = VersionCache(
         RedisWithCircuitBreaker(
-            redis_url,
+            lambda: redis.current_url,
             timeout_seconds=_TIMEOUT_SECONDS,
             open_seconds=RETRY_SECONDS / 2,
             max_connections=_MAX_CONNECTIONS,

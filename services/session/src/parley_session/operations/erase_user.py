@@ -74,7 +74,7 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
     async with (
         opened_keyring(settings.master_key) as keyring,
         pool,
-        version_publisher(settings.redis_url) as versions,
+        version_publisher(settings.redis) as versions,
         background_tasks(versions.run()),
     ):
         [(erasable, legal_holds)] = await pool.fetch(_COUNTS, principal.tenant, principal.user)

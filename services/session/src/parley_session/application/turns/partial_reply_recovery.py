@@ -7,6 +7,7 @@ from uuid import UUID
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.redis_settings import RedisSettings
 from parley_core.streaming.turn_buffer import TurnBufferReader
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_core.token_estimate import estimate_tokens
@@ -25,14 +26,14 @@ _DETAILS = "The reply was interrupted. Please retry."
 
 @asynccontextmanager
 async def partial_reply_recovery(
-    redis_url: str | None, on_result: Callable[[bool], None]
+    settings: RedisSettings, on_result: Callable[[bool], None]
 ) -> AsyncIterator["PartialReplyRecovery"]:
-    if redis_url is None:
+    if settings.url is None:
         log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
         yield PartialReplyRecovery(None)
         return
     redis = RedisWithCircuitBreaker(
-        redis_url,
+        lambda: settings.current_url,
         timeout_seconds=_REDIS_TIMEOUT_SECONDS,
         open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
         max_connections=1,
