@@ -48,7 +48,7 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
 
     def apply(fresh: ProjectSettings) -> None:
         settings.database.replace(fresh.database)
-        settings.kafka.reload_certificates()
+        settings.kafka.replace(fresh.kafka)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

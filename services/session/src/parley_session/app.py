@@ -75,7 +75,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         settings.tls.replace(fresh.tls)
         settings.database.replace(fresh.database)
         settings.redis.replace(fresh.redis)
-        settings.kafka.reload_certificates()
+        settings.kafka.replace(fresh.kafka)
 
     # Now: the start may wait for a migration, and files may change meanwhile.
     reloader = SettingsReloader(settings, apply, monitor.registry)

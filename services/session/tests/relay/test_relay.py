@@ -70,6 +70,29 @@ async def test_an_append_wakes_the_relay(
         await eventually(lambda: outbox_is_empty(pool))
 
 
+async def test_a_writer_with_a_replaced_password_is_replaced_between_two_batches(
+    runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
+) -> None:
+    class Writer(LogWriter):
+        is_outdated = False
+
+    writers: list[Writer] = []
+
+    def new_writer() -> LogWriter:
+        writers.append(Writer(Brokers(kafka_bootstrap), log_topic))
+        return writers[-1]
+
+    async with relaying(runtime_database, new_writer) as [relay]:
+        await append_turns(components, 1)
+        await eventually(lambda: outbox_is_empty(pool))
+        writers[0].is_outdated = True
+        await eventually(lambda: len(writers) == 2)
+        await append_turns(components, 1)
+        await eventually(lambda: outbox_is_empty(pool))
+        assert relay.failures == 0
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
+
+
 async def test_the_relay_can_be_woken_with_a_delay(
     runtime_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:

@@ -12,13 +12,20 @@ from typing import Any
 from aiokafka.abc import AbstractTokenProvider
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SaslPassword:
-    """SASL credentials for PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+    """SASL credentials for PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+
+    A client of aiokafka keeps those of its start for all of its connections.
+    """
 
     mechanism: str
     username: str
     password: str = field(repr=False)
+
+    def replace(self, fresh: "SaslPassword") -> None:
+        """Use the credentials of `fresh` for clients that start from now on."""
+        self.username, self.password = fresh.username, fresh.password
 
 
 @dataclass(frozen=True, slots=True)

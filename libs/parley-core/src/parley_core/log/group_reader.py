@@ -7,6 +7,7 @@ transaction as the effect of the records; offsets committed to the group only ex
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
@@ -41,10 +42,16 @@ class GroupReader:
         self._topic = topic
         self._group = group
         self._load_positions = load_positions
+        self._login = copy(brokers.login)
         self._consumer: AIOKafkaConsumer | None = None
         # The assignment whose partitions were last sought to their positions; compared by identity.
         self._sought_assignment: frozenset[TopicPartition] | None = None
         self._next_positions: Mapping[int, int] = {}
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the password was changed since the start, so that it cannot connect again."""
+        return self._login != self._brokers.login
 
     async def start(self, timeout: float = 30) -> None:
         """Join the group.
@@ -52,6 +59,7 @@ class GroupReader:
         Raises `LogUnreachable` when no broker responds, and `LogError` after `timeout` seconds, for
         example when the topic does not exist. May be called again.
         """
+        self._login = copy(self._brokers.login)
         self._consumer = AIOKafkaConsumer(
             self._topic,
             **self._brokers.client_settings(),

@@ -2,7 +2,7 @@
 
 import ssl
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
@@ -43,15 +43,18 @@ class KafkaSecuritySettings(SettingsGroup):
 
     # The clients keep it: what is loaded into it later counts for their new connections.
     _tls: ssl.SSLContext | None = PrivateAttr(None)
+    _login: SaslPassword | OAuthTokenFile | None = PrivateAttr(None)
 
     def brokers_at(self, bootstrap_servers: str) -> Brokers:
-        return Brokers(bootstrap_servers, self._tls, self._login())
+        return Brokers(bootstrap_servers, self._tls, self._login)
 
-    def reload_certificates(self) -> None:
-        """Use the files as they are now, which must be valid, for new connections.
+    def replace(self, fresh: Self) -> None:
+        """Use the password of `fresh` for new clients, and its certificates for new connections.
 
         Certificate authorities are added; those of before stay trusted until the next start.
         """
+        if isinstance(self._login, SaslPassword) and isinstance(fresh._login, SaslPassword):
+            self._login.replace(fresh._login)
         if self._tls is None:
             return
         if self.ssl_ca_path is not None:
@@ -61,13 +64,13 @@ class KafkaSecuritySettings(SettingsGroup):
 
     @model_validator(mode="after")
     def _check(self) -> "KafkaSecuritySettings":
-        self._login()
+        self._login = self._credentials()
         if self.security_protocol.endswith("SSL"):
             # Loaded at the start, so that an unusable file fails here and not at a reconnect.
             self._tls = self._tls_context()
         return self
 
-    def _login(self) -> SaslPassword | OAuthTokenFile | None:
+    def _credentials(self) -> SaslPassword | OAuthTokenFile | None:
         if not self.security_protocol.startswith("SASL"):
             return None
         if self.sasl_mechanism == "OAUTHBEARER":

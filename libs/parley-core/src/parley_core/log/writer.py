@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -38,12 +39,19 @@ class LogWriter:
     def __init__(self, brokers: Brokers, topic: str) -> None:
         self._brokers = brokers
         self._topic = topic
+        self._login = copy(brokers.login)
         self._producer: AIOKafkaProducer | None = None
         self._partitions: list[int] = []
         self._usable = False
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the password was changed since the start, so that it cannot connect again."""
+        return self._login != self._brokers.login
+
     async def start(self, timeout: float = 10) -> None:
         """Connect; raises `LogError` without Kafka or the topic within `timeout` seconds."""
+        self._login = copy(self._brokers.login)
         self._producer = AIOKafkaProducer(**self._brokers.client_settings(), **PRODUCER_SETTINGS)
         try:
             async with asyncio.timeout(timeout):

@@ -21,7 +21,7 @@ ssl.truststore.type=PEM
 ssl.truststore.location={folder}/authority.pem
 listener.name.tls.ssl.client.auth=required
 listener.name.password.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
-listener.name.password.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_parley="a password of the tests";
+listener.name.password.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_parley="{plain_password}";
 listener.name.password.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.password.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER
@@ -47,6 +47,7 @@ class SecuredKafka(KafkaServer):
             "password": free_port(),
             "token": free_port(),
             "folder": folder,
+            "plain_password": PASSWORD,
         }
         _write_certificates(folder)
         (folder / "token").write_text(_unsigned_token() + "\n")
@@ -54,6 +55,12 @@ class SecuredKafka(KafkaServer):
     def bootstrap_of(self, listener: str) -> str:
         """`host:port` of the listener tls, password or token."""
         return f"127.0.0.1:{self._more[listener]}"
+
+    async def restart_with(self, password: str) -> None:
+        """Change the password for PLAIN; all connections end."""
+        await self.stop()
+        self._more["plain_password"] = password
+        await self.start()
 
     def _write_properties(self, records: str) -> str:
         name = super()._write_properties(records)

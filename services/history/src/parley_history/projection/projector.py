@@ -46,6 +46,8 @@ class ConsumerGroupMember(Protocol):
     def partitions(self) -> frozenset[int]: ...
     @property
     def positions(self) -> Mapping[int, int]: ...
+    @property
+    def is_outdated(self) -> bool: ...
     async def start(self, timeout: float) -> None: ...
     async def read(self, max_records: int, timeout: float) -> list[LogEntry]: ...
     def seek(self, partition: int, position: int) -> None: ...
@@ -126,10 +128,13 @@ class Projector:
     async def run(self) -> None:
         """Run until cancelled. Raises LogError when Kafka refuses the group or the topic."""
         try:
-            while not self.joined:
-                await self._join()
             while True:
-                await self._project_next_batch()
+                if not self.joined:
+                    await self._join()
+                elif self._log.is_outdated:
+                    await self._leave()
+                else:
+                    await self._project_next_batch()
         finally:
             await self._log.close()
             await self._read_model.close()
@@ -144,6 +149,11 @@ class Projector:
         else:
             self.joined = True
             self._observer.on_joined()
+
+    async def _leave(self) -> None:
+        log.info("the password of Kafka has changed: joining the group again with the new one")
+        await self._log.close()
+        self.joined = False
 
     async def _project_next_batch(self) -> None:
         try:

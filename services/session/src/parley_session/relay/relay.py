@@ -142,6 +142,8 @@ class Relay:
     async def _drain_batch(self) -> Batch | None:
         if self._outbox is None:
             self._outbox = await self._connect()
+        if self._writer is not None and self._writer.is_outdated:
+            await self._close_writer()
         if self._writer is None:
             # Started outside of the transaction: it takes its whole timeout while Kafka is down.
             writer = self._new_writer()
