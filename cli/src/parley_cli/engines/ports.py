@@ -7,7 +7,6 @@ import socket
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 from parley_cli.engines.errors import EngineError
 
@@ -63,6 +62,8 @@ def _reserve(port: int) -> bool:
 
 
 @cache
-def _reservations() -> IO[bytes]:
-    # Stays open: a process that closes the file loses its locks.
-    return (Path(tempfile.gettempdir()) / f"parley-ports-{os.getuid()}.lock").open("ab")
+def _reservations() -> int:
+    """A file descriptor. It stays open: a process that closes the file loses its locks."""
+    path = Path(tempfile.gettempdir()) / f"parley-ports-{os.getuid()}.lock"
+    # The folder is everybody's, and another user may have put a link there.
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
