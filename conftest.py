@@ -6,6 +6,7 @@ otherwise they run from the same packages as under `parley up`.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -63,6 +64,16 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     """Replace UUIDs and times in test ids: they differ between the processes of a parallel run."""
     varies = isinstance(val, str) and _UUID_OR_TIME.search(val)
     return _UUID_OR_TIME.sub("*", str(val)) if varies else None
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave out the collected tests and their modules from garbage collections: they stay."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
