@@ -131,15 +131,16 @@ def postgres_server(run_beside_tests: Run) -> Iterator[str]:
         from parley_cli.engines import PostgresServer, free_port
 
         with _embedded(lambda data: PostgresServer(data, free_port()), run_beside_tests) as server:
+            # It has no TLS, for which asyncpg would prepare each connection.
+            dsn = f"{server.dsn()}?sslmode=disable"
             # Its data is deleted at the end of the run: it need not survive the machine.
             for setting in ("fsync = off", "full_page_writes = off", "scram_iterations = 1"):
-                run_beside_tests(_execute(server.dsn(), f"ALTER SYSTEM SET {setting}"))
-            run_beside_tests(_execute(server.dsn(), "SELECT pg_reload_conf()"))
+                run_beside_tests(_execute(dsn, f"ALTER SYSTEM SET {setting}"))
+            run_beside_tests(_execute(dsn, "SELECT pg_reload_conf()"))
             # Hashing a password 4,096 times is half of the work of a connection.
-            password = urlsplit(server.dsn()).password
-            hash_once = f"SET scram_iterations = 1; ALTER ROLE postgres PASSWORD '{password}'"
-            run_beside_tests(_execute(server.dsn(), hash_once))
-            yield server.dsn()
+            renew = f"ALTER ROLE postgres PASSWORD '{urlsplit(dsn).password}'"
+            run_beside_tests(_execute(dsn, f"SET scram_iterations = 1; {renew}"))
+            yield dsn
 
 
 @pytest.fixture

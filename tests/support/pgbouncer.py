@@ -55,7 +55,7 @@ async def pgbouncer(
         try:
             await eventually(lambda: accepts_connections(f"127.0.0.1:{port}"))
             url = urlsplit(database)
-            yield url._replace(netloc=f"{url.username}@127.0.0.1:{port}").geturl()
+            yield url._replace(netloc=f"{url.username}@127.0.0.1:{port}", query="").geturl()
         finally:
             process.kill()
             await process.wait()

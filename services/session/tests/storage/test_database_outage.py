@@ -138,6 +138,7 @@ async def test_a_read_only_database_is_unavailable(
     serve: Any, store_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A standby answers like this until it is promoted.
-    session = await serve(database=f"{store_database}?default_transaction_read_only=on")
+    read_only = urlsplit(store_database)._replace(query="default_transaction_read_only=on")
+    session = await serve(database=read_only.geturl())
     assert (await session.call("POST", "/sessions", {})).error == AWAY
     assert "the event store failed: ReadOnlySQLTransactionError" in caplog.text
