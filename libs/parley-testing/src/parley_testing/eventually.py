@@ -5,18 +5,23 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.01, 0.05
+
 
 async def eventually(condition: Callable[[], Any], within: float = 30) -> Any:
     """Wait until the condition, sync or async, is true; return its value.
 
     Raises TimeoutError after `within` seconds.
     """
+    pause = MIN_PAUSE_SECONDS
     async with asyncio.timeout(within):
-        while not (outcome := await _outcome(condition)):  # noqa: ASYNC110 - polls any condition.
-            await asyncio.sleep(0.01)
-    return outcome
-
-
-async def _outcome(condition: Callable[[], Any]) -> Any:
-    outcome = condition()
-    return await outcome if inspect.isawaitable(outcome) else outcome
+        while True:
+            outcome = condition()
+            if sends_requests := inspect.isawaitable(outcome):
+                outcome = await outcome
+            if outcome:
+                return outcome
+            await asyncio.sleep(pause)
+            # Requests are work for the processes that the test waits for.
+            if sends_requests:
+                pause = min(pause * 1.2, MAX_PAUSE_SECONDS)
