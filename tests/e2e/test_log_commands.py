@@ -13,7 +13,7 @@ from e2e_support.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.3
 TURN = ["session_started", "message_submitted", "reply_requested", "reply_completed"]
 
 
