@@ -10,8 +10,9 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from e2e_support.captured_turn import SECRETS, secrets_in_traffic
 from e2e_support.kafka_records import read_records
-from e2e_support.model_server import TOKEN
+from e2e_support.model_server import TOKEN, ModelServer
 from e2e_support.stack import Stack
 from e2e_support.user import User
 from redis.asyncio import Redis
@@ -47,6 +48,13 @@ class SecretConversation:
 @pytest.fixture
 def conversation() -> SecretConversation:
     return SecretConversation(str(uuid4()))
+
+
+async def test_the_traffic_of_a_turn_without_tls_shows_all_secrets(
+    stack: Stack, model_server: ModelServer
+) -> None:
+    """So the same search with TLS (tls_and_limits) would find them."""
+    assert await secrets_in_traffic(stack, model_server) == SECRETS
 
 
 async def test_no_plaintext_is_stored_anywhere(

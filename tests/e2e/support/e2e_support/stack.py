@@ -132,6 +132,13 @@ class Stack:
         """The address of the probes and metrics of a service."""
         return str(self._processes()[name]["management"])
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """Those at which its processes listen."""
+        named = self._processes().values()
+        addresses = [each.get(name) for each in named for name in ("address", "management")]
+        return frozenset(int(each.rpartition(":")[2]) for each in addresses if each)
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         os.kill(self.pid(name), number)
 
