@@ -131,8 +131,7 @@ def postgres_server(run_beside_tests: Run) -> Iterator[str]:
         from parley_cli.engines import PostgresServer, free_port
 
         with _embedded(lambda data: PostgresServer(data, free_port()), run_beside_tests) as server:
-            # It has no TLS, for which asyncpg would prepare each connection.
-            dsn = f"{server.dsn()}?sslmode=disable"
+            dsn = f"{server.dsn()}?sslmode=disable"  # Or asyncpg prepares for TLS each time.
             # Its data is deleted at the end of the run: it need not survive the machine.
             for setting in ("fsync = off", "full_page_writes = off", "scram_iterations = 1"):
                 run_beside_tests(_execute(dsn, f"ALTER SYSTEM SET {setting}"))
