@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
 from parley_cli.engines import EngineError, KafkaServer, PostgresServer, RedisServer, free_port
+from parley_cli.engines.kafka.kafka_server import JAVA_OPTIONS, SHORT_RUN_OPTIONS
 from parley_cli.engines.postgres import MAJOR_VERSION
 from parley_cli.engines.process import child_process
 
@@ -78,6 +79,7 @@ async def kafka_after_interrupted_start(
     """A broker on a folder whose first start was interrupted."""
     _incomplete_folder(data / "kafka" / "records.new")
     server = KafkaServer(data, engine_cache, free_port(), free_port())
+    server.java_options = [*SHORT_RUN_OPTIONS, *JAVA_OPTIONS]
     await server.start()
     yield server
     await server.stop()
