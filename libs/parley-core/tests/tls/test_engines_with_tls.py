@@ -8,12 +8,14 @@ import asyncpg
 import pytest
 from core_fakes.certificates import CertificateFiles
 from pgbouncer import pgbouncer
+from redis.asyncio import Redis
 from redis_with_tls import PASSWORD, redis_with_tls
 
 from parley_core.runtime.database_url import check_database_url
 from parley_core.storage.migrations import run_in_connection
 from parley_core.storage.postgres_pool import open_pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_testing.eventually import eventually
 
 ONE = "SELECT 1"
 
@@ -59,6 +61,34 @@ async def test_the_certificate_of_postgres_is_verified_in_every_kind_of_connecti
             await connected(verified_with(other.authority_file))
         with pytest.raises(asyncpg.PostgresError):
             await connected(f"{url}?sslmode=disable")
+
+
+async def test_a_replaced_authority_of_redis_is_used_without_a_restart(
+    files: CertificateFiles, other: CertificateFiles, tmp_path: Path
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(files.authority_file.read_text())
+    issued = other.authority.issue("redis")
+    (tmp_path / "certificate.pem").write_text(issued.certificate)
+    (tmp_path / "key.pem").write_text(issued.key)
+    async with redis_with_tls(files.authority.issue("redis")) as address:
+        url = f"rediss://:{PASSWORD}@{address}/0?ssl_ca_certs={trusted}"
+        redis = RedisWithCircuitBreaker(
+            url, timeout_seconds=30, max_connections=2, open_seconds=0.05
+        )
+
+        async def is_reached() -> bool:
+            return bool(await redis.call(lambda client: client.ping()))
+
+        assert await is_reached()
+        async with Redis.from_url(url) as operator:
+            certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+            await operator.config_set("tls-cert-file", str(certificate), "tls-key-file", str(key))
+            await operator.client_kill_filter(_type="normal", skipme=True)
+        assert not await is_reached()
+        trusted.write_text(other.authority_file.read_text())
+        await eventually(is_reached)
+        await redis.aclose()
 
 
 async def test_the_certificate_of_redis_is_verified(

@@ -30,7 +30,8 @@ class RedisWithCircuitBreaker:
     call succeeded. `failures` counts the errors; only the first of consecutive ones is logged, by
     its class: its message may quote data. `url` may be a function that returns the present one:
     after a change, calls use connections to the new one, and those to the old one are closed when
-    their calls have ended.
+    their calls have ended. Files with certificates, which a URL may name, are read again after a
+    connection failed.
     """
 
     def __init__(
@@ -89,6 +90,10 @@ class RedisWithCircuitBreaker:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 result = await commands(client.redis)
+        except RedisConnectionError:
+            # Its connections would present and trust the certificates that they have read before.
+            client.is_broken = True
+            raise
         finally:
             client.calls -= 1
             if client is not self._client and not client.calls:
@@ -104,7 +109,7 @@ class RedisWithCircuitBreaker:
 
     async def _current_client(self) -> "_Client":
         previous = self._client
-        if previous.url != self._url_of():
+        if previous.is_broken or previous.url != self._url_of():
             self._client = self._new_client()
             if not previous.calls:
                 await previous.close()
@@ -122,6 +127,7 @@ class _Client:
     url: str
     redis: Redis
     calls: int = 0
+    is_broken: bool = False
 
     async def close(self) -> None:
         with suppress(*_ERRORS):
