@@ -1,7 +1,7 @@
 """Rewrap: unwraps each stored key with its master key and wraps it again with the active one.
 
-Each batch is one commit, and a key is replaced only if it is still as it was read, so processes
-serve meanwhile, and a rewrap that was killed continues where it ended.
+A key is replaced only if it is still as it was read, in commits of a few, so processes serve
+meanwhile, and a rewrap that was killed continues where it ended.
 """
 
 import asyncio
@@ -19,10 +19,14 @@ from parley_session.key_management.keyring import Keyring
 from parley_session.storage.database import Connection
 from parley_session.storage.keys.wrapped_key_tables import WRAPPED_KEY_TABLES, WrappedKeyTable
 
-BATCH_KEYS = 200
-"""Locks so many rows at a time, for a few milliseconds."""
-# After each batch, of the time that it took: people's requests come first.
-_PAUSE_SHARE = 1.0
+BATCH_KEYS = 100
+"""A key service takes so many in a call."""
+COMMIT_KEYS = 20
+"""Locks so many rows at a time, and keeps a core of the database's busy for half a millisecond: a
+read that comes to that core waits for it.
+"""
+# After each commit, times the time that it took: people's requests come first.
+_PAUSES = 3.0
 # Processes that still wrap with another master key add keys behind a pass.
 _MAX_PASSES = 5
 _MAX_LISTED = 10
@@ -102,12 +106,10 @@ class Rewrap:
         result = Rewrapped()
         for table in WRAPPED_KEY_TABLES:
             async for rows in self._batches(table):
-                started = time.monotonic()
                 replaced = await self._replaced(table, rows, result)
-                if store and replaced:
-                    await self._store(table, replaced)
+                if store:
+                    await self._store_slowly(table, replaced)
                 self._on_batch(len(rows))
-                await asyncio.sleep(_PAUSE_SHARE * (time.monotonic() - started))
         return result
 
     async def _batches(self, table: WrappedKeyTable) -> AsyncIterator[list[asyncpg.Record]]:
@@ -142,6 +144,14 @@ class Rewrap:
                     result.first_damaged.append(f"{table.name} {named}")
         new_keys = await self._keyring.wrap_all(keys)
         return [(*row, new_key) for row, new_key in zip(usable, new_keys, strict=True)]
+
+    async def _store_slowly(
+        self, table: WrappedKeyTable, replaced: Sequence[tuple[Any, ...]]
+    ) -> None:
+        for first in range(0, len(replaced), COMMIT_KEYS):
+            started = time.monotonic()
+            await self._store(table, replaced[first : first + COMMIT_KEYS])
+            await asyncio.sleep(_PAUSES * (time.monotonic() - started))
 
     async def _store(self, table: WrappedKeyTable, replaced: Sequence[tuple[Any, ...]]) -> None:
         # A key that an erasure destroyed meanwhile, or another process changed, is not replaced.
