@@ -1,4 +1,4 @@
-"""Benchmark of rewrapping 50,000 keys with another master key, and of reads of keys meanwhile.
+"""Benchmark of rewrapping 20,000 keys with another master key, and of reads of keys meanwhile.
 
 In rounds of reads alone and reads beside a rewrap, so that the machine changes for both.
 """
@@ -23,7 +23,7 @@ from parley_session.key_management.keyring import Keyring
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.migrations import MIGRATIONS
 
-KEYS, PEOPLE = 50_000, 1_000
+KEYS, PEOPLE = 20_000, 1_000
 # Even: each rewrap goes back to the master key of the previous one.
 ROUNDS = 6
 READS_ALONE, PAUSE_SECONDS = 2_500, 0.002

@@ -21,9 +21,9 @@ from parley_session.storage.keys.wrapped_key_tables import WRAPPED_KEY_TABLES, W
 
 BATCH_KEYS = 100
 """A key service takes so many in a call."""
-COMMIT_KEYS = 20
-"""Locks so many rows at a time, and keeps a core of the database's busy for half a millisecond: a
-read that comes to that core waits for it.
+COMMIT_KEYS = 10
+"""Locks so many rows at a time, and keeps a core busy for less than half a millisecond: a read that
+comes to that core waits for it.
 """
 # After each commit, times the time that it took: people's requests come first.
 _PAUSES = 3.0
