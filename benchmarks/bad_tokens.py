@@ -1,7 +1,7 @@
 """Benchmark of bad tokens: what 5,000 a second from one address do to a person at another.
 
 Rounds with and without the flood alternate. The gateway verifies 1,000 tokens of an address, and
-then 100 a second; it refuses the others unverified, after a second. The measurement begins when
+then 20 a second; it refuses the others unverified, after a second. The measurement begins when
 the first 1,000 are verified.
 """
 

@@ -1,6 +1,7 @@
 """Run of `parley revoke`: calls the gateway's API as an administrator of the tenant."""
 
 import argparse
+import sys
 
 import httpx2
 
@@ -29,6 +30,12 @@ def revoke(options: argparse.Namespace) -> int:
         body = {"kind": options.revoke_command, "target": target}
         made = call_gateway(client, "POST", _PATH, body)
         print(f"Revoked {made['kind']} {made['target']} as of {made['revoked_at']}.")
+        if made["kind"] == "user":
+            print(
+                "The API keys of this person are still valid. `parley api-keys list --user "
+                f"{made['target']}` shows them; `parley api-keys revoke` revokes one.",
+                file=sys.stderr,
+            )
     return 0
 
 

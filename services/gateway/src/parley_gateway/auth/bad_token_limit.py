@@ -12,7 +12,7 @@ from parley_core.http.errors import TooManyRequests
 from parley_gateway.auth.invalid_token import Reason
 
 # Far more than the clients behind one address send by mistake.
-BAD_TOKENS_PER_SECOND = 100.0
+BAD_TOKENS_PER_SECOND = 20.0
 MAX_BAD_TOKENS_AT_ONCE = 1_000
 _MAX_ADDRESSES = 10_000
 # An address is limited for milliseconds at a time, and again as long as it sends bad tokens.

@@ -53,12 +53,13 @@ _BY_ID = _FIND.format("id = $2")
 _OF_TENANT = _FIND.format("tenant = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC")
 _LATELY = _FIND.format("revoked_at > now() - make_interval(secs => $2) ORDER BY revoked_at DESC")
 _ALL = _FIND.format("$2::uuid IS NULL OR id > $2 ORDER BY id")
-# Gateways accept a token for 30 s after its expiry. The revocation of a tenant, which has one, also
-# refuses its older API keys, which may have no end.
+# Gateways accept a token for 30 s after its expiry, and for 15 minutes the ticket of a stream that
+# was signed for it. The revocation of a tenant also refuses its older API keys, which may have no
+# end.
 _DELETE_EXPIRED = """
 DELETE FROM revocations WHERE (tenant, kind, target) IN (
     SELECT tenant, kind, target FROM revocations
-    WHERE expires_at < now() - interval '1 minute' AND kind <> 'tenant' LIMIT $1
+    WHERE expires_at < now() - interval '20 minutes' AND kind <> 'tenant' LIMIT $1
 )
 """
 
