@@ -25,7 +25,10 @@ test('selected code is the content of its block, also of a long one', async () =
   stack.model.script('long code', { pieces: [`\`\`\`\n${code}\n\`\`\``] });
   await chat.send('long code');
   await chat.answered();
-  await chat.page.locator('.code code').selectText();
+  const shown = chat.page.locator('.code code');
+  // The page shows a reply that arrives at once in steps, and may not have shown all of them.
+  await expect.poll(() => shown.textContent()).toBe(code);
+  await shown.selectText();
   const selected = await chat.page.evaluate(() => String(getSelection()));
   expect(selected.replace(/\n$/, '')).toBe(code);
   await chat.page.evaluate(() => getSelection()?.removeAllRanges());
