@@ -36,7 +36,7 @@ run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, P
 test-unit: install ## Run the tests that need neither an engine nor a service (under 30 seconds on two cores)
 	$(PARALLEL_PYTEST) -m unit libs services cli tests/test_*.py
 
-test: install ## Run all tests except fault injection, on real engines (about 10 minutes on two cores)
+test: install ## Run all tests except fault injection, on real engines (about 8 minutes on two cores)
 	$(PARALLEL_PYTEST)
 
 test-faults: install ## Kill every process under load, then account for each event (up to 10 minutes)
