@@ -58,7 +58,14 @@ def secret(server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-async def redis(secret: MountedSecret) -> AsyncIterator[RedisWithCircuitBreaker]:
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def redis(
+    secret: MountedSecret, registry: CollectorRegistry
+) -> AsyncIterator[RedisWithCircuitBreaker]:
     """As in a process that reloads its settings."""
     settings = load(ProcessSettings)
 
@@ -71,7 +78,7 @@ async def redis(secret: MountedSecret) -> AsyncIterator[RedisWithCircuitBreaker]
         open_seconds=0.05,
         max_connections=4,
     )
-    async with background_tasks(SettingsReloader(settings, apply, CollectorRegistry()).run()):
+    async with background_tasks(SettingsReloader(settings, apply, registry).run()):
         yield redis
     await redis.aclose()
 
@@ -90,6 +97,19 @@ async def test_a_changed_password_is_used_when_the_old_connections_are_closed(
     secret.replace(redis_url(server.address, "second"))
 
     await eventually(lambda: redis.call(_ping))
+
+
+@pytest.mark.parametrize("parameters", ["?socket_timeout=soon", "?nonsense=1"])
+async def test_a_url_with_which_no_connection_can_be_made_is_not_used(
+    redis: RedisWithCircuitBreaker,
+    registry: CollectorRegistry,
+    secret: MountedSecret,
+    server: RedisServer,
+    parameters: str,
+) -> None:
+    secret.replace(server.url + parameters)
+    await eventually(lambda: registry.get_sample_value("parley_config_reload_failed"))
+    assert await redis.call(_ping)
 
 
 async def test_calls_move_to_another_server_and_a_running_one_ends_at_the_previous(
