@@ -29,7 +29,8 @@ from parley_session.storage.migrations import MIGRATIONS
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-# A tenth of a core where processes that serve need it: in a pod, theirs is the same.
+# A tenth of a core that a serving process needs as well. Processes of other pods do not count:
+# between containers, their shares of the processor decide.
 _REWRAP_NICENESS = 10
 
 _SETTING = "PARLEY_MASTER_KEY of every session process"

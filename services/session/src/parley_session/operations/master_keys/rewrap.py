@@ -25,7 +25,7 @@ COMMIT_KEYS = 10
 """Locks so many rows at a time, and keeps a core busy for less than half a millisecond: a read that
 comes to that core waits for it.
 """
-# After each commit, times the time that it took: people's requests come first.
+# Times what a commit, or a batch of a dry run, took: people's requests come first.
 _PAUSES = 3.0
 # Processes that still wrap with another master key add keys behind a pass.
 _MAX_PASSES = 5
@@ -106,9 +106,12 @@ class Rewrap:
         result = Rewrapped()
         for table in WRAPPED_KEY_TABLES:
             async for rows in self._batches(table):
+                started = time.monotonic()
                 replaced = await self._replaced(table, rows, result)
                 if store:
                     await self._store_slowly(table, replaced)
+                else:
+                    await _pause_after(started)
                 self._on_batch(len(rows))
         return result
 
@@ -151,12 +154,16 @@ class Rewrap:
         for first in range(0, len(replaced), COMMIT_KEYS):
             started = time.monotonic()
             await self._store(table, replaced[first : first + COMMIT_KEYS])
-            await asyncio.sleep(_PAUSES * (time.monotonic() - started))
+            await _pause_after(started)
 
     async def _store(self, table: WrappedKeyTable, replaced: Sequence[tuple[Any, ...]]) -> None:
         # A key that an erasure destroyed meanwhile, or another process changed, is not replaced.
         columns = [list(column) for column in zip(*replaced, strict=True)]
         await self._connection.execute(_update_statement(table), *columns)
+
+
+async def _pause_after(started: float) -> None:
+    await asyncio.sleep(_PAUSES * (time.monotonic() - started))
 
 
 def _primary_key(row: asyncpg.Record) -> tuple[Any, ...]:
