@@ -42,8 +42,9 @@ async def test_the_command_line_signs_a_user_out_and_lists_it(stack: Stack) -> N
     user, tenant = f"ada-{uuid4()}", f"acme-{uuid4()}"
     ada = stack.user(user, tenant=tenant, iat=int(time.time()) - 60)
     await ada.get("/models")
-    said = await stack.stdout_of("revoke", "user", user, "--tenant", tenant)
-    assert said.startswith(f"Revoked user {user} as of ")
+    revoked = await stack.run_command("revoke", "user", user, "--tenant", tenant)
+    assert revoked.stdout.startswith(f"Revoked user {user} as of ")
+    assert f"`parley api-keys list --user {user} --tenant {tenant}`" in revoked.stderr
 
     async def is_refused() -> bool:
         return (await ada.request("GET", "/models")).status_code == 401

@@ -1,6 +1,7 @@
 """Run of `parley revoke`: calls the gateway's API as an administrator of the tenant."""
 
 import argparse
+import shlex
 import sys
 
 import httpx2
@@ -31,9 +32,11 @@ def revoke(options: argparse.Namespace) -> int:
         made = call_gateway(client, "POST", _PATH, body)
         print(f"Revoked {made['kind']} {made['target']} as of {made['revoked_at']}.")
         if made["kind"] == "user":
+            tenant = ("--tenant", options.tenant) if options.tenant else ()
             print(
-                "The API keys of this person are still valid. `parley api-keys list --user "
-                f"{made['target']}` shows them; `parley api-keys revoke` revokes one.",
+                "Their API keys stay valid. They are listed by `parley "
+                f"{shlex.join(('api-keys', 'list', '--user', made['target'], *tenant))}`, and "
+                "`parley api-keys revoke` revokes one.",
                 file=sys.stderr,
             )
     return 0
