@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 from core_fakes.mounted_secret import MountedSecret
-from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka
+from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
 from prometheus_client import CollectorRegistry
 
 from parley_core.log import Brokers, GroupReader, LogError, LogWriter, ensure_topic
@@ -28,17 +28,13 @@ class ProcessSettings(Settings):
 
 @pytest.fixture
 async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator[SecuredKafka]:
-    server = SecuredKafka(tmp_path, engine_cache)
-    await server.start()
-    yield server
-    await server.stop()
+    async with secured_kafka(tmp_path, engine_cache) as server:
+        yield server
 
 
 @pytest.fixture
 def secret(kafka: SecuredKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MountedSecret:
-    folder = tmp_path / "mounted"
-    folder.mkdir()
-    mounted = MountedSecret(folder, PASSWORD)
+    mounted = MountedSecret(tmp_path / "mounted", PASSWORD)
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
     monkeypatch.setenv("PARLEY_KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_of("password"))
     monkeypatch.setenv("PARLEY_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 import pytest_asyncio
-from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka
+from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
 
 from parley_core.log import Brokers, GroupReader, LogError, LogReader, LogWriter, ensure_topic
 from parley_core.log.kafka_settings import KafkaSettings
@@ -46,10 +46,8 @@ class ProcessSettings(Settings):
 async def kafka(
     tmp_path_factory: pytest.TempPathFactory, engine_cache: Path
 ) -> AsyncIterator[SecuredKafka]:
-    server = SecuredKafka(tmp_path_factory.mktemp("kafka"), engine_cache)
-    await server.start()
-    yield server
-    await server.stop()
+    async with secured_kafka(tmp_path_factory.mktemp("kafka"), engine_cache) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -47,11 +47,18 @@ async def server(start_server: StartServer) -> RedisServer:
 
 
 @pytest.fixture
+async def other(start_server: StartServer) -> RedisServer:
+    """Recognized by its key `place`."""
+    server = await start_server("other")
+    async with Redis.from_url(server.url) as client:
+        await client.set("place", "other")
+    return server
+
+
+@pytest.fixture
 def secret(server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MountedSecret:
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
-    folder = tmp_path / "mounted"
-    folder.mkdir()
-    mounted = MountedSecret(folder, server.url)
+    mounted = MountedSecret(tmp_path / "mounted", server.url)
     monkeypatch.setenv("PARLEY_REDIS_URL_FILE", str(mounted.path))
     monkeypatch.delenv("PARLEY_REDIS_URL", raising=False)
     return mounted
@@ -116,11 +123,9 @@ async def test_calls_move_to_another_server_and_a_running_one_ends_at_the_previo
     redis: RedisWithCircuitBreaker,
     secret: MountedSecret,
     server: RedisServer,
-    start_server: StartServer,
+    other: RedisServer,
 ) -> None:
-    other = await start_server("other")
-    async with Redis.from_url(server.url) as previous, Redis.from_url(other.url) as present:
-        await present.set("place", "other")
+    async with Redis.from_url(server.url) as previous:
         running = asyncio.create_task(redis.call(lambda client: client.blpop(["queue"], 9)))
         await eventually(lambda: _clients_other_than(previous))
 
@@ -137,11 +142,9 @@ async def test_idle_connections_to_the_previous_server_are_closed(
     redis: RedisWithCircuitBreaker,
     secret: MountedSecret,
     server: RedisServer,
-    start_server: StartServer,
+    other: RedisServer,
 ) -> None:
-    other = await start_server("other")
-    async with Redis.from_url(server.url) as previous, Redis.from_url(other.url) as present:
-        await present.set("place", "other")
+    async with Redis.from_url(server.url) as previous:
         assert await redis.call(_ping)
         secret.replace(other.url)
         await eventually(lambda: redis.call(lambda client: client.get("place")))

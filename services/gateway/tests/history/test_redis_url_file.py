@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from core_fakes.mounted_secret import MountedSecret
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.issuer import JWT_SECRET
@@ -27,13 +28,12 @@ async def test_a_read_and_a_limit_use_the_redis_that_a_changed_file_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
-    file, changed, rules = (tmp_path / name for name in ("redis-url", "changed", "limits.yaml"))
-    file.write_text(UNREACHABLE)
+    secret, rules = MountedSecret(tmp_path / "mounted", UNREACHABLE), tmp_path / "limits.yaml"
     rules.write_text("limits: [{requests_per_minute: 100000}]")
     variables = {
         **key_variables("gateway"),
         "PARLEY_JWT_SECRET": JWT_SECRET,
-        "PARLEY_REDIS_URL_FILE": str(file),
+        "PARLEY_REDIS_URL_FILE": str(secret.path),
         **{
             f"PARLEY_{name}_URL": "http://127.0.0.1:9"
             for name in ("SESSION", "INFERENCE", "HISTORY")
@@ -55,6 +55,5 @@ async def test_a_read_and_a_limit_use_the_redis_that_a_changed_file_names(
         return registry.get_sample_value("parley_dependency_up", {"dependency": "redis"})
 
     assert await redis_up_after_request() == 0
-    changed.write_text(redis_url)
-    changed.replace(file)
+    secret.replace(redis_url)
     await eventually(redis_up_after_request)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from core_fakes.mounted_secret import MountedSecret
-from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka
+from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
 from history_testing.log import relay_to
 from history_testing.processes import projector_environment
 from history_testing.read_model import ReadModelTables, folded, projected
@@ -23,40 +23,36 @@ from parley_testing.eventually import eventually
 
 
 @pytest.fixture
-async def secured_kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator[SecuredKafka]:
-    server = SecuredKafka(tmp_path, engine_cache)
-    await server.start()
-    yield server
-    await server.stop()
+async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator[SecuredKafka]:
+    async with secured_kafka(tmp_path, engine_cache) as server:
+        yield server
 
 
 async def test_a_projector_joins_its_group_again_whichever_side_has_the_new_password_first(
     tables: ReadModelTables,
-    secured_kafka: SecuredKafka,
+    kafka: SecuredKafka,
     topic: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
-    folder = tmp_path / "mounted"
-    folder.mkdir()
-    secret = MountedSecret(folder, PASSWORD)
+    secret = MountedSecret(tmp_path / "mounted", PASSWORD)
     security = {
         "PARLEY_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "PARLEY_KAFKA_SSL_CA_PATH": str(secured_kafka.files / "authority.pem"),
+        "PARLEY_KAFKA_SSL_CA_PATH": str(kafka.files / "authority.pem"),
         "PARLEY_KAFKA_SASL_MECHANISM": "PLAIN",
         "PARLEY_KAFKA_SASL_USERNAME": USER,
         "PARLEY_KAFKA_SASL_PASSWORD_FILE": str(secret.path),
     }
-    bootstrap = secured_kafka.bootstrap_of("password")
+    bootstrap = kafka.bootstrap_of("password")
     environment = projector_environment(tables, bootstrap, topic, **security)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    await ensure_topic(Brokers(secured_kafka.bootstrap), TopicSpec(topic, 2, 1, 1))
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec(topic, 2, 1, 1))
     stories = [chat(2) for _ in range(9)]
 
     async def is_projected(part: slice) -> None:
-        async with relay_to(secured_kafka.bootstrap, topic) as relay:
+        async with relay_to(kafka.bootstrap, topic) as relay:
             await relay.publish(mixed(stories[part], random.Random(1)))
         await eventually(projected(tables, stories[part]), within=60)
 
@@ -71,10 +67,10 @@ async def test_a_projector_joins_its_group_again_whichever_side_has_the_new_pass
 
         secret.replace("second")
         await eventually(is_waiting)
-        await secured_kafka.restart_with("second")
+        await kafka.restart_with("second")
         await is_projected(slice(3, 6))
 
-        await secured_kafka.restart_with("third")
+        await kafka.restart_with("third")
         secret.replace("third")
         await is_projected(slice(6, 9))
     assert app.state.failure is None

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core_fakes.mounted_secret import MountedSecret
 from inference_fakes.inference import Start
 from inference_fakes.model_server import ModelServer, reply
 
@@ -24,13 +25,12 @@ async def test_turns_are_buffered_in_the_redis_that_a_changed_file_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
-    file, changed = tmp_path / "redis-url", tmp_path / "changed"
-    file.write_text(UNREACHABLE)
+    secret = MountedSecret(tmp_path / "mounted", UNREACHABLE)
     variables = {
         **key_variables("inference"),
         "PARLEY_SESSION_URL": session.url,
         "PARLEY_MODEL": "demo",
-        "PARLEY_REDIS_URL_FILE": str(file),
+        "PARLEY_REDIS_URL_FILE": str(secret.path),
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -46,6 +46,5 @@ async def test_turns_are_buffered_in_the_redis_that_a_changed_file_names(
         return await redis_up_after_turn() == 0
 
     await eventually(is_refused)
-    changed.write_text(redis_url)
-    changed.replace(file)
+    secret.replace(redis_url)
     await eventually(redis_up_after_turn)

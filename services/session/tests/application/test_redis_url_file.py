@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core_fakes.mounted_secret import MountedSecret
 from session_support.process import variables
 
 from parley_core.process import settings_reloader
@@ -20,9 +21,8 @@ async def test_versions_are_published_to_the_redis_that_a_changed_file_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
-    file, changed = tmp_path / "redis-url", tmp_path / "changed"
-    file.write_text(UNREACHABLE)
-    for name, value in variables(runtime_database, redis_url_file=file).items():
+    secret = MountedSecret(tmp_path / "mounted", UNREACHABLE)
+    for name, value in variables(runtime_database, redis_url_file=secret.path).items():
         monkeypatch.setenv(name, value)
     session = await serve(redis_url=UNREACHABLE)
 
@@ -33,6 +33,5 @@ async def test_versions_are_published_to_the_redis_that_a_changed_file_names(
         return await redis_up() == 0
 
     await eventually(is_refused)
-    changed.write_text(redis_url)
-    changed.replace(file)
+    secret.replace(redis_url)
     await eventually(redis_up)

@@ -7,6 +7,8 @@ class MountedSecret:
     """file -> ..data/file, and ..data -> a folder, which is another one after each change."""
 
     def __init__(self, folder: Path, content: str) -> None:
+        """`folder` is made if it is missing."""
+        folder.mkdir(exist_ok=True)
         self._folder, self._version = folder, 0
         self.path = folder / "secret"
         self.replace(content)

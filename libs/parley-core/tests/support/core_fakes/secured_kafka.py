@@ -3,6 +3,8 @@
 import base64
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from parley_cli.engines import KafkaServer, free_port
@@ -67,6 +69,15 @@ class SecuredKafka(KafkaServer):
         with (self._folder / name).open("a") as properties:
             properties.write(_PROPERTIES.format(**self._more))
         return name
+
+
+@asynccontextmanager
+async def secured_kafka(folder: Path, cache: Path) -> AsyncIterator[SecuredKafka]:
+    """Runs in the block."""
+    server = SecuredKafka(folder, cache)
+    await server.start()
+    yield server
+    await server.stop()
 
 
 def _write_certificates(folder: Path) -> None:
