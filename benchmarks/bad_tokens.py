@@ -7,14 +7,11 @@ the first 1,000 are verified.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-
-import aiohttp
+from collections.abc import Sequence
 
 from benchmarks.load.bad_tokens import bad_token_flood
 from benchmarks.load.open_load import open_load
-from benchmarks.load.person import Person
+from benchmarks.load.person import Person, person_on
 from benchmarks.servers.running_stack import RunningStack, data_folder, fake_model, running_stack
 from benchmarks.table import Row, per_second, percentile, print_table, time_row
 
@@ -49,7 +46,7 @@ async def run() -> None:
         data_folder() as data,
         fake_model(0) as model,
         running_stack(data, model) as stack,
-        _person(stack) as person,
+        person_on(stack) as person,
     ):
         await person.start()
         for _ in range(ROUNDS):
@@ -87,11 +84,3 @@ async def run() -> None:
 def _percentiles(samples: Sequence[Sequence[float]], percent: int) -> tuple[float, float]:
     during, before = samples
     return percentile(during, percent), percentile(before, percent)
-
-
-@asynccontextmanager
-async def _person(stack: RunningStack) -> AsyncIterator[Person]:
-    headers = {"authorization": f"Bearer {stack.token}"}
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(stack.url, connector=connector, headers=headers) as http:
-        yield Person([http])

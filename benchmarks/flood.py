@@ -8,16 +8,12 @@ load without it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-
-import aiohttp
+from collections.abc import Sequence
 
 from benchmarks.load.open_load import open_load
-from benchmarks.load.person import Person
+from benchmarks.load.person import Person, person_on
 from benchmarks.load.turn_flood import TURN_WORKERS, turn_flood
 from benchmarks.servers.running_stack import (
-    RunningStack,
     data_folder,
     fake_model,
     running_stack,
@@ -38,7 +34,7 @@ async def run() -> None:
         data_folder() as data,
         fake_model(TOKEN_SECONDS) as model,
         running_stack(data, model, **SHARE) as stack,
-        _person(stack) as grace,
+        person_on(stack) as grace,
     ):
         await grace.start()
         quiet = await _load(grace)
@@ -69,11 +65,3 @@ def _rows(quiet: Samples, loaded: Samples) -> list[Row]:
             times = percentile(during, percent), percentile(before, percent)
             rows.append(time_row(f"{label}, p{percent}", *times, target))
     return rows
-
-
-@asynccontextmanager
-async def _person(stack: RunningStack) -> AsyncIterator[Person]:
-    headers = {"authorization": f"Bearer {stack.token}"}
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(stack.url, connector=connector, headers=headers) as http:
-        yield Person([http])

@@ -7,6 +7,8 @@ from itertools import cycle
 
 import aiohttp
 
+from benchmarks.servers.running_stack import RunningStack
+
 
 class Person:
     """Sends to one gateway after the other."""
@@ -53,3 +55,12 @@ class Person:
         async with next(self._gateways).get(path) as response:
             self.answers[response.status] += 1
             await response.read()
+
+
+@asynccontextmanager
+async def person_on(stack: RunningStack) -> AsyncIterator[Person]:
+    """That whose token the stack has."""
+    headers = {"authorization": f"Bearer {stack.token}"}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(stack.url, connector=connector, headers=headers) as http:
+        yield Person([http])
