@@ -12,7 +12,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from parley_cli.settings import ChatSettings, OperationsSettings, UpSettings
+from parley_cli.settings import ChatSettings
+from parley_cli.stack.stack_settings import OperationsSettings, UpSettings
 from parley_core.runtime.safe_logging import LogSettings
 from parley_core.runtime.settings import SettingField, Settings, setting_fields
 from parley_core.tracing.setup import TracingSettings

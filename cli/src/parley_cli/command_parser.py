@@ -2,10 +2,12 @@
 
 import argparse
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from parley_cli.help import EPILOGS
-from parley_core.limits.rules import LIMIT_NAMES, LimitName
+
+if TYPE_CHECKING:
+    from parley_core.limits.rules import LimitName
 
 REPEATABLE = "may be repeated"
 
@@ -40,8 +42,11 @@ def whole_number_up_to(maximum: int) -> Callable[[str], int]:
     return number
 
 
-def limit(text: str) -> tuple[LimitName, int]:
+def limit(text: str) -> tuple["LimitName", int]:
     """The name and the value of NAME=N."""
+    # Imported here and not by every command.
+    from parley_core.limits.rules import LIMIT_NAMES
+
     given, _, value = text.partition("=")
     for name in LIMIT_NAMES:
         if name == given and value.isdecimal():

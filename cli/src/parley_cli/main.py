@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from parley_cli.errors import CommandError
 from parley_cli.parser import build_parser
-from parley_cli.settings import InvalidSettings
 
 
 def run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
+    # Imported after the parser, which prints help without it.
+    from parley_cli.settings import InvalidSettings
+
     try:
-        # Imported now: `parley token` must be instant.
         code: int = pkgutil.resolve_name(options.run)(options)
     except InvalidSettings as error:
         print(error, file=sys.stderr)

@@ -14,7 +14,7 @@ from parley_cli.command_parser import (
 from parley_cli.keys.keys_parser import add_keys
 from parley_cli.log.audit.audit_parser import add_audit
 from parley_cli.log.log_parser import add_log
-from parley_cli.stack.dev_tokens import DEFAULT_HOURS, DEFAULT_USER
+from parley_cli.stack.token_defaults import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.stack.up.addresses import MAX_REPLICAS, SERVICES
 
 MAX_HOURS = 24 * 366

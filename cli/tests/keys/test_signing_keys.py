@@ -90,3 +90,11 @@ def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / "file").touch()
     assert main(["keys", "signing", "--to", str(tmp_path / "file" / "keys")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_next_key_of_an_unknown_service_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["keys", "signing", "--to", str(tmp_path), "--next", "session"])
+    assert "expected one of gateway, inference, history, cli" in capsys.readouterr().err

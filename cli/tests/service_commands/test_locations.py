@@ -9,8 +9,9 @@ import pytest
 
 from parley_cli.__main__ import main
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
-from parley_cli.settings import OperationsSettings, load
+from parley_cli.settings import load
 from parley_cli.stack.secret_store import SecretStore
+from parley_cli.stack.stack_settings import OperationsSettings
 from parley_cli.stack.state_file import RunningProcess, RunningStack, StackLock, write_state_file
 from parley_testing.peers import signing_key
 

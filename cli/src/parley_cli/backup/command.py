@@ -6,8 +6,9 @@ import asyncio
 from parley_cli.backup.restore_offline import restore_into_data_folder
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.service_command import offline_command, store_command
-from parley_cli.settings import OperationsSettings, load
+from parley_cli.settings import load
 from parley_cli.stack.program import parley_command
+from parley_cli.stack.stack_settings import OperationsSettings
 
 
 def backup(options: argparse.Namespace) -> int:

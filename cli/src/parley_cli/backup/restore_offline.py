@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 from parley_cli.service_commands.foreground import run_in_foreground
 from parley_cli.service_commands.locations import StackNotRunning
 from parley_cli.service_commands.offline_store import has_log, offline_log, offline_store
-from parley_cli.settings import OperationsSettings
 from parley_cli.stack.program import parley_command
 from parley_cli.stack.secret_store import SecretStore
+from parley_cli.stack.stack_settings import OperationsSettings
 
 
 async def restore_into_data_folder(settings: OperationsSettings, folders: Sequence[str]) -> int:

@@ -5,7 +5,8 @@ import argparse
 from parley_cli.keys.signing_keys import make_signing_keys
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.service_command import store_command
-from parley_cli.settings import OperationsSettings, load
+from parley_cli.settings import load
+from parley_cli.stack.stack_settings import OperationsSettings
 
 
 def keys(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 """Arguments of `parley keys`."""
 
+import argparse
 from pathlib import Path
 
 from parley_cli.command_parser import Subparsers, add_command
-from parley_core.auth.service_keys import CALLING_SERVICES
 
 
 def add_keys(commands: Subparsers) -> None:
@@ -30,6 +30,17 @@ def add_keys(commands: Subparsers) -> None:
     )
     signing.add_argument(
         "--next",
-        choices=CALLING_SERVICES,
-        help="make another key of this service, and add it to the public keys in the folder",
+        type=_calling_service,
+        metavar="SERVICE",
+        help="make another key of this service (gateway, inference, history or cli), and add it "
+        "to the public keys in the folder",
     )
+
+
+def _calling_service(text: str) -> str:
+    # Imported here and not by every command.
+    from parley_core.auth.service_keys import CALLING_SERVICES
+
+    if text not in CALLING_SERVICES:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(CALLING_SERVICES)}")
+    return text

@@ -10,7 +10,8 @@ from parley_cli.service_commands.foreground import run_in_foreground
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.offline_store import has_log, offline_log, offline_store
 from parley_cli.service_commands.service_command import history_command, session_command, verify
-from parley_cli.settings import OperationsSettings, load
+from parley_cli.settings import load
+from parley_cli.stack.stack_settings import OperationsSettings
 
 
 def log(options: argparse.Namespace) -> int:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from parley_cli.errors import CommandError
-from parley_cli.settings import OperationsSettings
 from parley_cli.stack.certificates import StackCertificates
 from parley_cli.stack.embedded_engines import embedded_kafka, embedded_redis_url
 from parley_cli.stack.secret_store import SecretStore
+from parley_cli.stack.stack_settings import OperationsSettings
 from parley_cli.stack.state_file import RunningProcess, read_running_stack
 from parley_cli.stack.up.databases_sql import ServiceDatabase
 from parley_cli.stack.up.environments import kafka_environment

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from parley_cli.engines import KafkaServer, PostgresServer, free_port
-from parley_cli.settings import OperationsSettings, user_cache_folder, variables
+from parley_cli.settings import user_cache_folder, variables
 from parley_cli.stack.secret_store import KAFKA_PASSWORD, SecretStore
+from parley_cli.stack.stack_settings import OperationsSettings
 from parley_cli.stack.state_file import StackLock
 from parley_cli.stack.up.databases_sql import ServiceDatabase, prepare_databases
 from parley_cli.stack.up.environments import kafka_environment

@@ -9,9 +9,7 @@ import jwt
 from parley_cli.errors import CommandError
 from parley_cli.settings import TokenSettings, load
 from parley_cli.stack.secret_store import SecretStore
-
-DEFAULT_USER = "you"
-DEFAULT_HOURS = 30 * 24
+from parley_cli.stack.token_defaults import DEFAULT_HOURS
 
 
 class SecretNotFound(CommandError):

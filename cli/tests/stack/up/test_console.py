@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from parley_cli.settings import UpSettings, load
+from parley_cli.settings import load
+from parley_cli.stack.stack_settings import UpSettings
 from parley_cli.stack.up.console import Report, chat_command
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from parley_cli.parser import build_parser, replica_counts
-from parley_cli.settings import InvalidSettings, UpSettings, load
+from parley_cli.settings import InvalidSettings, load
+from parley_cli.stack.stack_settings import UpSettings
 from parley_cli.stack.up.addresses import Addresses
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_cli.stack.up.process_table import services

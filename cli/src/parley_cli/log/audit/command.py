@@ -6,7 +6,8 @@ from parley_cli.log.tail.filters import FilterOptions
 from parley_cli.log.tail.run import print_log
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.service_command import session_command
-from parley_cli.settings import OperationsSettings, load
+from parley_cli.settings import load
+from parley_cli.stack.stack_settings import OperationsSettings
 from parley_events.topics import AUDIT_TOPIC
 
 

@@ -5,8 +5,6 @@ import contextlib
 import re
 from uuid import UUID
 
-from parley_events.session import DATA_BY_TYPE
-
 # As many as a line of `parley log tail` on a terminal has.
 MIN_SESSION_PREFIX = 8
 
@@ -15,6 +13,9 @@ def event_types(text: str) -> frozenset[str]:
     """A full type stands for itself, a short name for all versions of the type."""
     if "." in text:
         return frozenset({text})
+    # Imported here and not by every command.
+    from parley_events.session import DATA_BY_TYPE
+
     matching = frozenset(full for full in DATA_BY_TYPE if full.split(".")[2] == text)
     if not matching:
         known = ", ".join(sorted({full.split(".")[2] for full in DATA_BY_TYPE}))

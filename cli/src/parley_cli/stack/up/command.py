@@ -12,10 +12,11 @@ from pathlib import Path
 from parley_cli.engines import EngineError
 from parley_cli.engines.ports import require_free
 from parley_cli.errors import CommandError
-from parley_cli.settings import UpSettings, load
+from parley_cli.settings import load
 from parley_cli.stack.chat_page import PageNotBuilt, build_folder, build_page
-from parley_cli.stack.dev_tokens import DEFAULT_USER, development_token
+from parley_cli.stack.dev_tokens import development_token
 from parley_cli.stack.program import parley_command
+from parley_cli.stack.stack_settings import UpSettings
 from parley_cli.stack.state_file import (
     RunningStack,
     StackLock,
@@ -23,6 +24,7 @@ from parley_cli.stack.state_file import (
     write_state_file,
 )
 from parley_cli.stack.supervision.process_group import ProcessGroup
+from parley_cli.stack.token_defaults import DEFAULT_USER
 from parley_cli.stack.up.composition import Composition, compose
 from parley_cli.stack.up.console import Report, chat_command, data_variable, terminal
 from parley_cli.stack.up.process_table import STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from parley_cli.engines import EngineError, free_port
 from parley_cli.engines.kafka.kafka_server import OnDownload
-from parley_cli.settings import UpSettings
 from parley_cli.stack.certificates import StackCertificates
 from parley_cli.stack.secret_store import SecretStore
+from parley_cli.stack.stack_settings import UpSettings
 from parley_cli.stack.supervision.process_group import ManagedProcess
 from parley_cli.stack.supervision.service_process import ServiceProcess
 from parley_cli.stack.supervision.startup_steps import Step

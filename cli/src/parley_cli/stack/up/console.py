@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from parley_cli.settings import DEFAULT_DATA, UpSettings
+from parley_cli.settings import DEFAULT_DATA
 from parley_cli.stack.program import parley_command
+from parley_cli.stack.stack_settings import UpSettings
 
 CURL_EXAMPLE = """\
 SESSION=$({curl} -s -X POST {url}/v1/sessions -H "Authorization: Bearer $TOKEN" \

@@ -17,8 +17,9 @@ from parley_cli.engines import (
 )
 from parley_cli.engines.health_probes import kafka_answers, postgres_answers, redis_pid
 from parley_cli.engines.kafka.kafka_server import OnDownload
-from parley_cli.settings import UpSettings, user_cache_folder
+from parley_cli.settings import user_cache_folder
 from parley_cli.stack.secret_store import KAFKA_PASSWORD, REDIS_PASSWORD, SecretStore
+from parley_cli.stack.stack_settings import UpSettings
 from parley_cli.stack.state_file import RunningProcess
 from parley_cli.stack.up.addresses import join_host_port
 from parley_cli.stack.up.environments import kafka_environment

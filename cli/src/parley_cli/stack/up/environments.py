@@ -7,9 +7,10 @@ from pathlib import Path
 
 from parley_cli.engines.process.child_process import inherited_environment
 from parley_cli.engines.process.proxy_environment import proxy_environment
-from parley_cli.settings import UpSettings, variables
+from parley_cli.settings import variables
 from parley_cli.stack.certificates import StackCertificates
 from parley_cli.stack.secret_store import SERVICE_KEYS, signing_key_name
+from parley_cli.stack.stack_settings import UpSettings
 from parley_cli.stack.up.addresses import (
     CALLED_SERVICES,
     DEMO_MODEL,
