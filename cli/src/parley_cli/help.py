@@ -17,8 +17,9 @@ environment:
                        administrator's postgresql:// URL, host:port, a redis:// URL
   PARLEY_MASTER_KEY, PARLEY_JWT_SECRET
                        secrets, used instead of those generated in the data folder
-  PARLEY_MODELS, PARLEY_ASSISTANTS, PARLEY_POLICIES
-                       YAML files with models, shared assistants and retention policies
+  PARLEY_MODELS, PARLEY_ASSISTANTS, PARLEY_POLICIES, PARLEY_LIMITS_FILE, PARLEY_OIDC_ISSUERS
+                       YAML files with models, shared assistants, retention policies, limits, and
+                       the issuers of tokens (without it, development tokens are valid)
   PARLEY_SESSION_…, PARLEY_INFERENCE_…, PARLEY_HISTORY_…, PARLEY_GATEWAY_…
                        settings of one service, passed to that service
 
