@@ -188,6 +188,19 @@ def test_a_result_without_numbers_cannot_be_plotted(
     assert "number" in failure(output, export, "--plot", "bar", "SELECT id FROM sessions")
 
 
+def test_a_division_by_zero_is_null_in_json_and_zero_in_a_plot(
+    export: Path, output: pytest.CaptureFixture[bytes]
+) -> None:
+    query = (
+        "SELECT 'a' AS label, 0::DOUBLE / 0 AS nothing, 1::DOUBLE / 0 AS endless, [1 / 0] AS list"
+    )
+    assert json.loads(answer(output, export, "--format", "json", query)) == [
+        {"label": "a", "nothing": None, "endless": None, "list": [None]}
+    ]
+    for kind in ("bar", "line"):
+        assert "nothing" in answer(output, export, "--plot", kind, query).decode()
+
+
 def test_the_query_is_read_from_standard_input(
     export: Path, output: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,12 @@
 The first column is the label of a row, or the x axis; each further column of numbers is a series.
 """
 
+import math
 import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -59,8 +61,14 @@ def plot_data(result: "pa.RecordBatchReader") -> PlotData:
         rows.append(row)
         if len(rows) > MAX_POINTS:
             raise CommandError(f"A plot shows up to {MAX_POINTS:,} rows: group them, or add LIMIT.")
-    series = [(name, [float(row[name] or 0) for row in rows]) for name in numeric]
+    series = [(name, [_plotted(row[name]) for row in rows]) for name in numeric]
     return PlotData([text_of(row[first]) for row in rows], series)
+
+
+def _plotted(value: Any) -> float:
+    """Zero for null, and for what a division by zero results in."""
+    number = float(value or 0)
+    return number if math.isfinite(number) else 0.0
 
 
 def bar_lines(data: PlotData) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -108,7 +109,7 @@ def _write_json(result: "pa.RecordBatchReader", output: IO[bytes]) -> None:
     output.write(b"[")
     separator = b"\n"
     for row in rows_of(result):
-        output.write(separator + json.dumps(row, default=_json_value, ensure_ascii=False).encode())
+        output.write(separator + _json(_finite(row)).encode())
         separator = b",\n"
     output.write(b"\n]\n")
 
@@ -139,9 +140,26 @@ def text_of(value: Any) -> str:
         case datetime() | date():
             return _time_text(value)
         case dict() | list():
-            return json.dumps(value, default=_json_value, ensure_ascii=False)
+            return _json(value)
         case _:
             return str(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=_json_value, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for NaN and infinite numbers, which JSON does not have."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list():
+            return [_finite(each) for each in value]
+        case _:
+            return value
 
 
 def _json_value(value: Any) -> Any:
