@@ -9,11 +9,11 @@ from parley_cli.parser import build_parser, replica_counts
 from parley_cli.settings import InvalidSettings, load
 from parley_cli.stack.stack_settings import UpSettings
 from parley_cli.stack.up.addresses import Addresses
-from parley_cli.stack.up.environments import Environments, ProcessEnvironment
+from parley_cli.stack.up.environments import Environments, StackConnections
 from parley_cli.stack.up.process_table import services
 from parley_core.auth.service_keys import CALLING_SERVICES
 
-STACK = ProcessEnvironment(
+STACK = StackConnections(
     session_owner_database="postgresql://owner:pw@127.0.0.1/parley_session",
     session_database="postgresql://runtime:pw@127.0.0.1/parley_session",
     history_owner_database="postgresql://owner:pw@127.0.0.1/parley_history",

@@ -15,14 +15,14 @@ from cli_fakes.tailed_log import TailedLog
 from parley_cli.log.dataset.manifest import Manifest, Selection, load_manifest
 from parley_cli.log.dataset.storage_location import storage_at
 from parley_cli.log.export.command import ExportOptions, export_log
-from parley_cli.log.export.exporter import Limits
+from parley_cli.log.export.exporter import ExportLimits
 from parley_cli.log.tail.command import KeySource
 from parley_core.log import Brokers
 from parley_events.asyncapi.streams import STREAMS
 
 _FILE_OPERATIONS = ("open", "os.rename", "os.remove")
 # A checkpoint after each part, and many parts.
-SMALL_PARTS = Limits(max_part_events=100, checkpoint_seconds=0)
+SMALL_PARTS = ExportLimits(max_part_events=100, checkpoint_seconds=0)
 
 
 class ExportedLog:
@@ -32,7 +32,7 @@ class ExportedLog:
 
     async def export(self, keys: KeySource | None = None, **options: Any) -> Manifest:
         """`options` are those of ExportOptions and of Selection."""
-        resume, limits = options.pop("resume", False), options.pop("limits", Limits())
+        resume, limits = options.pop("resume", False), options.pop("limits", ExportLimits())
         selection = Selection(**options) if options or not resume else None
         return await export_log(
             self.log.brokers,

@@ -1,7 +1,7 @@
-"""Runs a child process to completion, such as initdb or the download of jars."""
+"""Runs a child process to completion, such as initdb."""
 
 import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from parley_cli.engines.errors import EngineError
@@ -15,11 +15,10 @@ async def run_once(
     *,
     failure: str,
     user: pwd.struct_passwd | None = None,
-    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Raise EngineError with `failure` and an explanation unless the exit code is 0."""
     try:
-        await child.start(command, folder, user, environment)
+        await child.start(command, folder, user)
         if await child.wait():
             raise EngineError(f"{failure}: {child.log.explanation()}")
     finally:

@@ -26,9 +26,9 @@ from parley_cli.log.dataset.manifest import (
     save,
 )
 from parley_cli.log.dataset.storage_location import Storage
-from parley_cli.log.export.exporter import Limits, StreamExporter
+from parley_cli.log.export.content_opener import ContentOpener
+from parley_cli.log.export.exporter import ExportLimits, StreamExporter
 from parley_cli.log.export.log_range import range_starts, selected_ends
-from parley_cli.log.export.opened_content import OpenedContent
 from parley_cli.log.export.progress import progress_report
 from parley_cli.log.tail.command import KeySource
 from parley_cli.log.tail.resilient_reader import ResilientLog
@@ -47,7 +47,7 @@ class ExportOptions:
 
     selection: Selection | None
     resume: bool = False
-    limits: Limits = field(default_factory=Limits)
+    limits: ExportLimits = field(default_factory=ExportLimits)
     ends: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
@@ -87,7 +87,7 @@ async def export_log(
                     state,
                     load_applied(storage, state.applied),
                     writer,
-                    opener=OpenedContent(unsealer) if unsealer else None,
+                    opener=ContentOpener(unsealer) if unsealer else None,
                     limits=options.limits,
                 )
                 log = ResilientLog(reader, brokers, _print_notice)

@@ -24,6 +24,7 @@ from parley_cli.log.dataset.export_writer import AppliedEvents, ExportWriter
 from parley_cli.log.dataset.manifest import StreamState
 from parley_cli.log.dataset.part_files import Opened
 from parley_cli.log.dataset.raw_events import RawEvent, raw_events
+from parley_cli.log.export.content_opener import ContentOpener
 from parley_cli.log.export.progress import ProgressReport
 from parley_cli.log.tail.resilient_reader import MAX_RECORDS
 from parley_core.log import MessageBatches
@@ -37,7 +38,7 @@ _SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExportLimits:
     """A part has at most this many events, or a batch more than these bytes of values."""
 
     max_part_bytes: int = 192 * 1024 * 1024
@@ -54,14 +55,6 @@ class Log(Protocol):
     async def read_messages(self, stall_timeout: float, max_records: int) -> MessageBatches: ...
 
 
-class ContentOpener(Protocol):
-    """`OpenedContent` implements it."""
-
-    unopened_fields: int
-
-    async def open(self, events: Sequence[RawEvent]) -> Opened: ...
-
-
 class StreamExporter:
     """Exports the records of a stream from the positions of `state` up to `ends`."""
 
@@ -73,10 +66,10 @@ class StreamExporter:
         writer: ExportWriter,
         *,
         opener: ContentOpener | None = None,
-        limits: Limits | None = None,
+        limits: ExportLimits | None = None,
     ) -> None:
         self._stream, self._state, self._writer = stream, state, writer
-        self._opener, self._limits = opener, limits or Limits()
+        self._opener, self._limits = opener, limits or ExportLimits()
         selection = writer.manifest.selection
         rule = ConsumerRule[bytes, RawEvent](applied, starts_anywhere=selection.starts_midway)
         rule.forked = {session.encode(): at for session, at in state.forked.items()}
@@ -113,8 +106,8 @@ class StreamExporter:
             if unread:
                 log.seek(unread)
             while unread:
-                most = min(MAX_RECORDS, self._limits.max_part_events - self._events.count)
-                batches = await log.read_messages(STALL_TIMEOUT_SECONDS, most)
+                max_records = min(MAX_RECORDS, self._limits.max_part_events - self._events.count)
+                batches = await log.read_messages(STALL_TIMEOUT_SECONDS, max_records)
                 for target, messages in batches.items():
                     self._add(target.partition, messages, ends[target.partition])
                 before = sum(unread.values())

@@ -11,7 +11,7 @@ from parley_cli.log.dataset.export_writer import ExportWriter
 from parley_cli.log.dataset.manifest import Manifest, Selection, StreamState
 from parley_cli.log.dataset.raw_events import RawEvent, raw_table
 from parley_cli.log.dataset.storage_location import storage_at
-from parley_cli.log.export.exporter import Limits
+from parley_cli.log.export.exporter import ExportLimits
 from parley_cli.log.generation.simulated_stream import Fields, SimulatedEvent
 from parley_cli.log.generation.synthetic_people import ASSISTANTS
 from parley_cli.log.generation.synthetic_sessions import (
@@ -68,7 +68,7 @@ def _next_of(running: list[tuple[Any, int, SimulatedEvent, Iterator[SimulatedEve
 
 
 def write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], content: bool) -> None:
-    limits, positions = Limits(), dict.fromkeys(range(PARTITIONS), 0)
+    limits, positions = ExportLimits(), dict.fromkeys(range(PARTITIONS), 0)
     partitions = list(positions)
     written: list[RawEvent] = []
     opened: dict[tuple[int, int], dict[str, str | None]] = {}

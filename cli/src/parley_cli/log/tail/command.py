@@ -1,4 +1,4 @@
-"""Run of `parley log tail`: selects the partitions and positions, reads, filters and prints."""
+"""Prints the log for `parley log tail`: selects partitions and positions, reads and filters."""
 
 import logging
 import sys

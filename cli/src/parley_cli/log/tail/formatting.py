@@ -67,12 +67,12 @@ def as_lines(
         time,
         session[:SHORT_SESSION] if fits else session,
         f"{event.sequence:>4}",
-        # Of the audit trail, which has one type, the action.
+        # All records of the audit trail have one type, so the action stands in its place.
         f"{data.get('action') or _short_type(event):<18}",
     ]
     actor = _format_actor(data.get("actor"))
     details = [*_details(data)]
-    # Parley's own part in an event is plain from the event's type.
+    # The type of an event already says that Parley itself, "(…)", is its actor.
     middle = details if fits and details and actor.startswith("(") else [actor, *details]
     yield _joined(begin, middle, position, columns)
     for field, content in (unsealed or {}).items():

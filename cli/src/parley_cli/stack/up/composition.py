@@ -31,7 +31,7 @@ from parley_cli.stack.up.environments import (
     HISTORY_SERVE_ROLE,
     SESSION_ROLE,
     Environments,
-    ProcessEnvironment,
+    StackConnections,
 )
 from parley_cli.stack.up.migration_steps import migration_step
 from parley_cli.stack.up.monitoring_programs import Monitoring, configure_monitoring
@@ -91,7 +91,7 @@ async def compose(
             ("history", (HISTORY_PROJECT_ROLE, HISTORY_SERVE_ROLE)),
         )
     )
-    connections = ProcessEnvironment(
+    connections = StackConnections(
         session_owner_database=session.dsn(engines.postgres_url),
         session_database=session.dsn(engines.postgres_url, SESSION_ROLE),
         history_owner_database=history.dsn(engines.postgres_url),

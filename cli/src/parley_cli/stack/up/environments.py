@@ -20,8 +20,8 @@ from parley_cli.stack.up.addresses import (
     split_host_port,
 )
 
-# Set for `parley up`, these count for each of its processes.
-OF_ALL_PROCESSES = (
+# Those set for `parley up` are passed to each of its processes.
+SHARED_VARIABLES = (
     "PARLEY_LOG_FORMAT",
     "PARLEY_LAME_DUCK_SECONDS",
     "PARLEY_KEEP_ALIVE_SECONDS",
@@ -38,8 +38,8 @@ _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
 
 
 @dataclass(frozen=True)
-class ProcessEnvironment:
-    """The locations and secrets of a stack, from which the processes get what they need.
+class StackConnections:
+    """The locations and secrets of a stack, of which each process gets what it needs.
 
     The owner of a database migrates it; the services have other roles.
     """
@@ -66,7 +66,7 @@ class Environments:
         self,
         settings: UpSettings,
         addresses: Addresses,
-        stack: ProcessEnvironment,
+        stack: StackConnections,
         page: Path | None = None,
         certificates: StackCertificates | None = None,
     ) -> None:
@@ -108,7 +108,7 @@ class Environments:
             **own,
             **self._listen_address(service, index),
             **self._tls(service),
-            **inherited_environment(OF_ALL_PROCESSES),
+            **inherited_environment(SHARED_VARIABLES),
             # Where to send traces; see TracingSettings.
             **variables("OTEL_"),
             "PYTHONUNBUFFERED": "1",

@@ -11,7 +11,7 @@ from parley_cli.log.tail.log_record import LogRecord
 from parley_cli.log.tail.unsealing import ERASED, Unsealer
 
 
-class OpenedContent:
+class ContentOpener:
     """`unopened_fields` counts those whose key is missing or wrong, without erased sessions."""
 
     def __init__(self, unsealer: Unsealer) -> None:
