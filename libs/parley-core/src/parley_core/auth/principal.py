@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 SERVICE_TENANT = "parley"
-"""No person is of it."""
+"""The tenant of services; no person belongs to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class ServiceError(ParleyError):
 
 
 def _retry_headers(seconds: float) -> dict[str, str]:
-    """`Retry-After` has whole seconds; the milliseconds of a part are in OpenAI's own header."""
+    """`Retry-After` counts whole seconds; OpenAI's own header has milliseconds, for a fraction."""
     headers = {"retry-after": str(max(1, math.ceil(seconds)))}
     if seconds % 1:
         headers["retry-after-ms"] = str(math.ceil(seconds * 1000))

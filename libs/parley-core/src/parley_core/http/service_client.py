@@ -129,7 +129,8 @@ class ServiceClient:
                     try:
                         response = await self._request(method, path, body, query, request_headers)
                     except _CONNECTION_ERRORS as error:
-                        refused = isinstance(error, aiohttp.ClientConnectorError)  # Twice.
+                        # A refused connection was tried twice already.
+                        refused = isinstance(error, aiohttp.ClientConnectorError)
                         if refused or IDEMPOTENCY_KEY not in request_headers:
                             raise
                         # Its replica may be shutting down; other replicas share the address.

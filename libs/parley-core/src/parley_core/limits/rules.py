@@ -35,7 +35,7 @@ COUNTED: tuple[Counted, ...] = get_args(Counted)
 
 _Request = tuple[Principal, frozenset[tuple[str, int]], str | None]
 
-# The limits of so many people and models are remembered.
+# Bounds the cached limits of people and models.
 _MAX_REMEMBERED = 10_000
 
 
@@ -90,11 +90,11 @@ def subject_of(user: str | None, api_key: str | None = None, model: str | None =
 
 
 class LimitRules:
-    """For each limit the most specific rule that applies and sets it decides.
+    """Decides each limit by the most specific rule that applies and sets it.
 
-    Of rules that differ only in a scope, and apply both, the one with the highest limit. Rules that
-    count a tenant are decided beside those that count a person, and so are the limits that the API
-    key of the principal has of its own.
+    If several rules apply that differ only in their scope, the highest limit counts. Rules that
+    count a tenant are decided beside those that count a person; the limits of the principal's own
+    API key are decided beside both.
     """
 
     def __init__(self, rules: Sequence[LimitRule] = (), digest: str | None = None) -> None:

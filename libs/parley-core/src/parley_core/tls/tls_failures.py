@@ -16,9 +16,9 @@ class TlsFailureLog:
         self._callee, self._next_log = callee, 0.0
 
     def report(self, error: BaseException | None) -> None:
-        """Log the reason if the error is of TLS.
+        """Log the reason if TLS failed.
 
-        Of a certificate that a server refuses, only the log of the server has the reason.
+        Why a server refuses a certificate is only in the log of that server.
         """
         reason = reason_of(error)
         if reason is not None and (now := monotonic()) >= self._next_log:
@@ -27,7 +27,7 @@ class TlsFailureLog:
 
 
 def reason_of(error: BaseException | None) -> str | None:
-    """The reason if the error, or one that caused it, is of TLS."""
+    """Why TLS failed; None if neither the error nor one that caused it is of TLS."""
     while error is not None:
         # Errors of aiohttp are of these classes too, but only their causes have the reason.
         if isinstance(error, ssl.SSLError):

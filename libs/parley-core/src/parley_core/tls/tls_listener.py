@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 class TlsListener:
     """Accepts on `sockets`, in the running event loop, until it is closed.
 
-    `context` is asked for each connection, so that certificates may be replaced. Of connections
-    whose handshake is not complete, `limits` admits as many as of open ones.
+    `context` is called for each connection, so that certificates may be replaced. `limits` bounds
+    the connections whose handshake is not complete.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class TlsListener:
                 accepted,
                 ssl=self._context(),
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                # It ends a connection that is closed, with what the client has not read yet.
+                # After this, closing a connection drops what the client has not read yet.
                 ssl_shutdown_timeout=WRITE_STALL_TIMEOUT_SECONDS,
             )
         except (OSError, TimeoutError) as error:
