@@ -250,7 +250,7 @@ async def test_postgres_reports_a_full_disk(small_disk: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-@pytest.mark.parametrize("small_disk", ["40k"], indirect=True)
+@pytest.mark.parametrize("small_disk", ["32k"], indirect=True)
 async def test_kafka_reports_a_full_disk(small_disk: Path, engine_cache: Path) -> None:
     server = KafkaServer(small_disk, engine_cache, free_port(), free_port())
     try:
