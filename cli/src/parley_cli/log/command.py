@@ -69,7 +69,6 @@ def _export(locations: StackLocations, options: argparse.Namespace) -> int:
     from parley_cli.log.dataset.manifest import Selection
     from parley_cli.log.dataset.storage_location import storage_at
     from parley_cli.log.export.command import ExportOptions, run_export
-    from parley_cli.log.tail.command import KeySource
 
     selection = Selection(
         types=tuple(sorted(frozenset().union(*options.type))),
@@ -85,9 +84,7 @@ def _export(locations: StackLocations, options: argparse.Namespace) -> int:
         locations.brokers(),
         storage_at(options.to),
         ExportOptions(given, options.resume),
-        lambda: KeySource(
-            locations.session_url(), locations.signing_key(), locations.session_tls()
-        ),
+        locations.session_access,
     )
 
 

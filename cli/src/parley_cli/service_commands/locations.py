@@ -1,6 +1,7 @@
 """Locations of the log, the stores and their secrets: from variables or the running stack."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from parley_cli.errors import CommandError
@@ -18,6 +19,15 @@ from parley_core.tls.tls_settings import TlsSettings
 
 class StackNotRunning(CommandError):
     """Neither a variable nor a running stack has the location; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAccess:
+    """How the command line calls the session service, such as for the keys of sealed fields."""
+
+    url: str
+    key: SigningKey
+    tls: TlsSettings | None = None
 
 
 class StackLocations:
@@ -68,6 +78,10 @@ class StackLocations:
     def history_database(self) -> str:
         """Raises StackNotRunning, SecretLost."""
         return self._settings.history_database_url or self._database("history")
+
+    def session_access(self) -> SessionAccess:
+        """Raises StackNotRunning, SecretLost, CommandError."""
+        return SessionAccess(self.session_url(), self.signing_key(), self.session_tls())
 
     def session_url(self) -> str:
         """Raises StackNotRunning."""

@@ -18,7 +18,7 @@ from parley_cli.errors import CommandError
 from parley_cli.log.dataset.event_columns import event_schema
 from parley_cli.log.dataset.manifest import NoExport, Selection, load_manifest
 from parley_cli.log.export.command import ExportOptions, export_log
-from parley_cli.log.tail.command import KeySource
+from parley_cli.service_commands.locations import SessionAccess
 from parley_core.log import partition_of
 from parley_events.asyncapi.streams import STREAMS
 from parley_events.cloudevents import Record
@@ -163,7 +163,7 @@ async def test_content_is_sealed_unless_asked_for_and_null_once_erased(
     assert all(len(row["content"]) > 40 for row in exported.rows(MessageSubmitted))
     with_content = ExportedLog(exported.log, tmp_path / "content")
     async with session_with_keys({open_one.id: open_one.key, erased.id: None}) as url:
-        await with_content.export(KeySource(url, signing_key("cli")), content=True)
+        await with_content.export(SessionAccess(url, signing_key("cli")), content=True)
     contents = {row["session_id"]: row["content"] for row in with_content.rows(MessageSubmitted)}
     assert contents == {str(open_one.id): '{"text":"Hello"}', str(erased.id): None}
     files = [with_content.folder / path for path in load_manifest(with_content.storage).paths]
@@ -175,7 +175,7 @@ async def test_fields_that_stay_sealed_are_counted_by_stream(exported: ExportedL
     options = ExportOptions(Selection(content=True))
     streams = tuple(replace(stream, topic=exported.log.topic) for stream in STREAMS[:2])
     async with session_with_keys({}) as url:
-        keys = KeySource(url, signing_key("cli"))
+        keys = SessionAccess(url, signing_key("cli"))
         manifest = await export_log(
             exported.log.brokers, exported.storage, options, lambda: keys, streams
         )

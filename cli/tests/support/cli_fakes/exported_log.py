@@ -16,7 +16,7 @@ from parley_cli.log.dataset.manifest import Manifest, Selection, load_manifest
 from parley_cli.log.dataset.storage_location import storage_at
 from parley_cli.log.export.command import ExportOptions, export_log
 from parley_cli.log.export.exporter import ExportLimits
-from parley_cli.log.tail.command import KeySource
+from parley_cli.service_commands.locations import SessionAccess
 from parley_core.log import Brokers
 from parley_events.asyncapi.streams import STREAMS
 
@@ -30,7 +30,7 @@ class ExportedLog:
         self.log, self.folder = log, folder
         self.storage = storage_at(str(folder))
 
-    async def export(self, keys: KeySource | None = None, **options: Any) -> Manifest:
+    async def export(self, keys: SessionAccess | None = None, **options: Any) -> Manifest:
         """`options` are those of ExportOptions and of Selection."""
         resume, limits = options.pop("resume", False), options.pop("limits", ExportLimits())
         selection = Selection(**options) if options or not resume else None

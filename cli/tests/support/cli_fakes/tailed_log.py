@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from cli_fakes.conversation import FakeConversation, append
-from parley_cli.log.tail.command import KeySource, TailOptions, tail
+from parley_cli.log.tail.command import TailOptions, tail
 from parley_cli.log.tail.filters import FilterOptions
+from parley_cli.service_commands.locations import SessionAccess
 from parley_core.log import Brokers
 
 Output = pytest.CaptureFixture[str]
@@ -28,11 +29,11 @@ class TailedLog:
     async def lines(
         self,
         filters: FilterOptions = EVERYTHING,
-        keys: KeySource | None = None,
+        session: SessionAccess | None = None,
         **options: Any,
     ) -> list[str]:
         self._output.readouterr()
-        await tail(self.brokers, self.topic, TailOptions(filters, **options), keys)
+        await tail(self.brokers, self.topic, TailOptions(filters, **options), session)
         return self._output.readouterr().out.splitlines()
 
     async def events(

@@ -30,10 +30,9 @@ from parley_cli.log.export.content_opener import ContentOpener
 from parley_cli.log.export.exporter import ExportLimits, StreamExporter
 from parley_cli.log.export.log_range import range_starts, selected_ends
 from parley_cli.log.export.progress import progress_report
-from parley_cli.log.tail.command import KeySource
 from parley_cli.log.tail.resilient_reader import ResilientLog
-from parley_cli.log.tail.unsealing import Unsealer
-from parley_core.http.service_client import ServiceClient, http_session
+from parley_cli.log.tail.unsealing import Unsealer, open_unsealer
+from parley_cli.service_commands.locations import SessionAccess
 from parley_core.log import Brokers, LogError, LogReader, PositionOutOfRange
 from parley_events.asyncapi.streams import STREAMS, Stream
 
@@ -55,12 +54,12 @@ async def export_log(
     brokers: Brokers,
     storage: Storage,
     options: ExportOptions,
-    keys: Callable[[], KeySource] | None = None,
+    session: Callable[[], SessionAccess] | None = None,
     streams: tuple[Stream, ...] = STREAMS,
 ) -> Manifest:
     """Export the selected events, or those that were added since. Raises CommandError.
 
-    `keys` is called if content is selected.
+    `session` is called if content is selected.
     """
     # Outages are reported in one line by ResilientLog, not by the client's own log lines.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
@@ -75,7 +74,8 @@ async def export_log(
             # From here on, the export can be continued.
             save(storage, PROGRESS, manifest)
         writer = ExportWriter(storage, manifest)
-        unsealer = await _unsealer(stack, keys()) if keys and manifest.selection.content else None
+        with_content = manifest.selection.content
+        unsealer = await _unsealer(stack, session()) if session and with_content else None
         progress = stack.enter_context(progress_report())
         for stream in _selected(streams, manifest.selection):
             reader = LogReader(brokers, stream.topic)
@@ -158,22 +158,19 @@ async def _range(
     }
 
 
-async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
+async def _unsealer(stack: AsyncExitStack, session: SessionAccess) -> Unsealer:
     _print_notice("Message content is written in clear text.")
     # Only this user may read the files.
     stack.callback(os.umask, os.umask(0o077))
-    http = await stack.enter_async_context(http_session())
-    return Unsealer(
-        ServiceClient(http, keys.session_url, callee="session", key=keys.key, tls=keys.tls)
-    )
+    return await stack.enter_async_context(open_unsealer(session))
 
 
 def run_export(
-    brokers: Brokers, storage: Storage, options: ExportOptions, keys: Callable[[], KeySource]
+    brokers: Brokers, storage: Storage, options: ExportOptions, session: Callable[[], SessionAccess]
 ) -> int:
     """Export and report; 1 if something of the log could not be exported. Raises CommandError."""
     try:
-        manifest = asyncio.run(export_log(brokers, storage, options, keys))
+        manifest = asyncio.run(export_log(brokers, storage, options, session))
     except KeyboardInterrupt:
         _print_notice(
             f"Interrupted. Finish the export with `parley log export --to {storage} --continue`."

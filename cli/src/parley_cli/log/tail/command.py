@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from parley_cli.log.tail.filters import FilterOptions, RecordFilter
 from parley_cli.log.tail.formatting import as_json, as_lines
 from parley_cli.log.tail.log_record import LogRecord
 from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.traversal import Positions, follow, read_last, read_range
-from parley_cli.log.tail.unsealing import Unsealer
-from parley_core.auth.service_keys import SigningKey
-from parley_core.http.service_client import ServiceClient, http_session
+from parley_cli.service_commands.locations import SessionAccess
 from parley_core.log import Brokers, LogError, LogReader, partition_of
-from parley_core.tls.tls_settings import TlsSettings
+
+if TYPE_CHECKING:
+    from parley_cli.log.tail.unsealing import Unsealer
 
 DEFAULT_LIMIT = 20
 # The log is read from this much before `since`, because writers' and brokers' clocks may differ.
@@ -43,24 +44,17 @@ class TailOptions:
         return bool(self.filters.starts) or self.filters.since is not None
 
 
-@dataclass(frozen=True)
-class KeySource:
-    """The session service, which hands out the data keys of sealed fields."""
-
-    session_url: str
-    key: SigningKey
-    tls: TlsSettings | None = None
-
-
-async def tail(brokers: Brokers, topic: str, options: TailOptions, keys: KeySource | None) -> None:
-    """Print the selected events, with the sealed fields in clear if `keys` is given.
+async def tail(
+    brokers: Brokers, topic: str, options: TailOptions, session: SessionAccess | None
+) -> None:
+    """Print the selected events, with the sealed fields in clear text if `session` is given.
 
     Raises LogError, KeysUnavailable.
     """
     # Outages are reported in one line by ResilientLog, not by the client's own log lines.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     async with AsyncExitStack() as stack:
-        unsealer = await _unsealer(stack, keys) if keys else None
+        unsealer = await _unsealer(stack, session) if session else None
         reader = LogReader(brokers, topic)
         stack.push_async_callback(reader.close)
         await reader.start()
@@ -116,16 +110,16 @@ def _partitions(filters: FilterOptions, existing: Positions) -> set[int]:
     return partitions
 
 
-async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
+async def _unsealer(stack: AsyncExitStack, session: SessionAccess) -> "Unsealer":
+    # Imported here: without content, no HTTP client is needed.
+    from parley_cli.log.tail.unsealing import open_unsealer
+
     _print_notice("Message content is printed in clear text.")
-    http = await stack.enter_async_context(http_session())
-    return Unsealer(
-        ServiceClient(http, keys.session_url, callee="session", key=keys.key, tls=keys.tls)
-    )
+    return await stack.enter_async_context(open_unsealer(session))
 
 
 async def _print(
-    batch: Sequence[LogRecord], options: TailOptions, unsealer: Unsealer | None
+    batch: Sequence[LogRecord], options: TailOptions, unsealer: "Unsealer | None"
 ) -> None:
     unsealed = await unsealer.unseal_all(batch) if unsealer else [{} for _ in batch]
     lines: Iterator[str] = (

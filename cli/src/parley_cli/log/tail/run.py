@@ -7,18 +7,18 @@ import shutil
 import sys
 
 from parley_cli.errors import CommandError
-from parley_cli.log.tail.command import KeySource, TailOptions, tail
+from parley_cli.log.tail.command import TailOptions, tail
 from parley_cli.log.tail.filters import FilterOptions, Owner
 from parley_cli.log.tail.formatting import DEFAULT_TENANT
-from parley_cli.service_commands.locations import StackLocations
+from parley_cli.service_commands.locations import SessionAccess, StackLocations
 from parley_core.log import LogError
 from parley_events.topics import SESSIONS_TOPIC
 
 
 def run_tail(locations: StackLocations, options: argparse.Namespace) -> int:
     """Raises CommandError."""
-    keys = _key_source(locations) if options.content else None
-    return print_log(locations, SESSIONS_TOPIC, _filters(options), options, keys)
+    session = locations.session_access() if options.content else None
+    return print_log(locations, SESSIONS_TOPIC, _filters(options), options, session)
 
 
 def print_log(
@@ -26,7 +26,7 @@ def print_log(
     topic: str,
     filters: FilterOptions,
     options: argparse.Namespace,
-    keys: KeySource | None = None,
+    session: SessionAccess | None = None,
 ) -> int:
     """Print records of a topic as the limit, follow and json of the options ask for.
 
@@ -37,17 +37,13 @@ def print_log(
         filters, limit=options.limit, follow=options.follow, as_json=options.json, columns=columns
     )
     try:
-        asyncio.run(tail(locations.brokers(), topic, tail_options, keys))
+        asyncio.run(tail(locations.brokers(), topic, tail_options, session))
     except LogError as error:
         raise CommandError(str(error)) from error
     except BrokenPipeError:
         # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def _key_source(locations: StackLocations) -> KeySource:
-    return KeySource(locations.session_url(), locations.signing_key(), locations.session_tls())
 
 
 def _filters(options: argparse.Namespace) -> FilterOptions:

@@ -1,13 +1,15 @@
 """Decrypts the sealed fields of events with data keys from the session service."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 from parley_cli.errors import CommandError
 from parley_cli.log.tail.formatting import UnsealedFields
 from parley_cli.log.tail.log_record import LogRecord
+from parley_cli.service_commands.locations import SessionAccess
 from parley_contracts.session_api.keys import (
     InvalidKeysResponse,
     decode_data_keys_response,
@@ -16,7 +18,7 @@ from parley_contracts.session_api.keys import (
 from parley_contracts.session_api.limits import MAX_DATA_KEYS_PER_REQUEST
 from parley_core.crypto.sealing import DataKey, UnsealError, unseal
 from parley_core.http.errors import ParleyError
-from parley_core.http.service_client import ServiceClient
+from parley_core.http.service_client import ServiceClient, http_session
 from parley_events.cloudevents import UndecodableRecord, decode
 from parley_events.session import Event
 
@@ -31,6 +33,14 @@ DAMAGED = "cannot be decrypted"
 
 class KeysUnavailable(CommandError):
     """The session service returned no keys; the message is a sentence for the user."""
+
+
+@asynccontextmanager
+async def open_unsealer(session: SessionAccess) -> "AsyncIterator[Unsealer]":
+    async with http_session() as http:
+        yield Unsealer(
+            ServiceClient(http, session.url, callee="session", key=session.key, tls=session.tls)
+        )
 
 
 class Unsealer:
