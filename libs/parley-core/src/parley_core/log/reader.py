@@ -1,7 +1,7 @@
 """Standalone reader of a topic from given positions: for tail, verify, restore and rebuild."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -126,12 +126,6 @@ class LogReader:
         records.
         """
         return self._next_positions
-
-    async def follow(self) -> AsyncIterator[list[LogEntry]]:
-        """Yield batches of entries as they arrive, forever; raises as `read` does."""
-        while True:
-            if entries := await self.read():
-                yield entries
 
     async def close(self) -> None:
         """Close; takes seconds at most, even while Kafka is unreachable."""
