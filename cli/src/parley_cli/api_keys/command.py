@@ -8,26 +8,16 @@ from typing import Any
 import httpx2
 
 from parley_cli.errors import CommandError
-from parley_cli.service_commands.gateway_client import call_gateway, gateway_client
-from parley_cli.settings import ChatSettings, load
-from parley_cli.stack.dev_tokens import development_token
-
-TIMEOUT_SECONDS = 30
+from parley_cli.service_commands.gateway_client import authenticated_client, call_gateway
 
 
 def api_keys(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, CommandError."""
-    settings = load(ChatSettings)
-    given = settings.token.get_secret_value() if settings.token else None
     # The user has the scopes that they give to a key.
-    token = given or development_token(
-        settings,
-        user=options.user,
-        tenant=options.tenant,
-        scopes=getattr(options, "scope", ()),
-        hours=1,
-    )
-    with gateway_client(settings, options.url, token, httpx2.Timeout(TIMEOUT_SECONDS)) as client:
+    scopes = getattr(options, "scope", ())
+    with authenticated_client(
+        options.url, user=options.user, tenant=options.tenant, scopes=scopes
+    ) as client:
         match options.api_keys_command:
             case "create":
                 _create(client, options)

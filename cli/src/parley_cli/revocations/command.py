@@ -6,11 +6,8 @@ import sys
 
 import httpx2
 
-from parley_cli.service_commands.gateway_client import call_gateway, gateway_client
-from parley_cli.settings import ChatSettings, load
-from parley_cli.stack.dev_tokens import development_token
+from parley_cli.service_commands.gateway_client import authenticated_client, call_gateway
 
-TIMEOUT_SECONDS = 30
 PAGE_SIZE = 100
 
 _PATH = "/v1/admin/revocations"
@@ -18,12 +15,9 @@ _PATH = "/v1/admin/revocations"
 
 def revoke(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, CommandError."""
-    settings = load(ChatSettings)
-    given = settings.token.get_secret_value() if settings.token else None
-    token = given or development_token(
-        settings, user="operator", tenant=options.tenant, scopes=["admin"], hours=1
-    )
-    with gateway_client(settings, options.url, token, httpx2.Timeout(TIMEOUT_SECONDS)) as client:
+    with authenticated_client(
+        options.url, user="operator", tenant=options.tenant, scopes=["admin"]
+    ) as client:
         if options.revoke_command == "list":
             _list(client)
             return 0

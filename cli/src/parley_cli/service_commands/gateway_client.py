@@ -1,15 +1,19 @@
 """HTTP client of the gateway for commands that use the public API."""
 
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
 
 from parley_cli.errors import CommandError
-from parley_cli.settings import ChatSettings
+from parley_cli.settings import ChatSettings, load
 from parley_cli.stack.certificates import StackCertificates
+from parley_cli.stack.dev_tokens import development_token
 from parley_cli.stack.state_file import gateway_url
 from parley_core.tls.tls_failures import reason_of
+
+COMMAND_TIMEOUT_SECONDS = 30
 
 
 def gateway_client(
@@ -38,6 +42,20 @@ def gateway_client(
     if client.base_url.scheme not in ("http", "https"):
         raise CommandError("--url is not a valid URL: it should begin with http:// or https://.")
     return client
+
+
+def authenticated_client(
+    url: str | None, *, user: str, tenant: str | None, scopes: Sequence[str]
+) -> httpx2.Client:
+    """A client with PARLEY_TOKEN, else with a development token of the user for an hour.
+
+    Raises InvalidSettings, CommandError.
+    """
+    settings = load(ChatSettings)
+    token = (settings.token and settings.token.get_secret_value()) or development_token(
+        settings, user=user, tenant=tenant, scopes=scopes, hours=1
+    )
+    return gateway_client(settings, url, token, httpx2.Timeout(COMMAND_TIMEOUT_SECONDS))
 
 
 def call_gateway(client: httpx2.Client, method: str, path: str, body: Any = None) -> Any:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from parley_cli.errors import CommandError
 from parley_cli.log.sql.charts import PlotData, PlotKind, html_page, png_image
-from parley_cli.log.sql.result_formats import is_number, rows_of, text_of
+from parley_cli.log.sql.result_formats import is_number, open_output, rows_of, text_of
 
 MAX_POINTS = 1_000
 _HEIGHT = 16
@@ -36,14 +36,8 @@ def plot(result: "pa.RecordBatchReader", kind: PlotKind, file: Path | None) -> N
             content = png_image(data, kind)
         case _:
             raise CommandError("A plot is written to a file whose name ends with .html or .png.")
-    partial = file.with_name(f"{file.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with open_output(file) as output:
+        output.write(content)
 
 
 def plot_data(result: "pa.RecordBatchReader") -> PlotData:

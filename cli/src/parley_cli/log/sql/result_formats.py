@@ -35,7 +35,7 @@ def print_result(
     """
     if result_format == "parquet" and file is None and sys.stdout.isatty():
         raise CommandError("Parquet is not for a terminal: name a file with --to.")
-    with _output(file) as output:
+    with open_output(file) as output:
         match result_format:
             case "table":
                 _write_table(result, output, None if file else shutil.get_terminal_size().columns)
@@ -48,7 +48,8 @@ def print_result(
 
 
 @contextmanager
-def _output(file: Path | None) -> Iterator[IO[bytes]]:
+def open_output(file: Path | None) -> Iterator[IO[bytes]]:
+    """The file, which appears when it is complete, or standard output. Raises CommandError."""
     if file is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
