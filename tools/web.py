@@ -27,7 +27,7 @@ from parley_cli.stack.chat_page import (
 from parley_gateway.page.page_files import PACKAGED
 
 BROWSER_TESTS = SOURCES / "tests"
-# Of the static imports of the entry, scripts and styles, compressed with gzip.
+# The static imports of the entry, scripts and styles, compressed with gzip.
 MAX_FIRST_LOAD_BYTES = 180_000
 # Chinese, and a sans-serif in the weights that the page uses.
 FONTS = ("cvttf-notosanscjk-regular==1.0", "font-roboto==0.0.1")

@@ -1,6 +1,6 @@
 """Imports everything that code of Parley imports, so that a build in which a part is missing fails.
 
-Also what a function imports, such as the client of AWS KMS or the exporter of traces.
+Imports inside functions count too, such as the client of AWS KMS or the exporter of traces.
 """
 
 import ast

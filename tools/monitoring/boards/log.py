@@ -55,7 +55,7 @@ _PROJECTION = [
 ]
 _PROBLEMS = [
     time_series(
-        "Sessions and events that do not go on",
+        "Parked sessions and deferred events",
         "none",
         gauge("parley_history_parked_sessions", aggregate="max", legend="parked sessions"),
         gauge("parley_history_dead_letters", aggregate="max", legend="dead letters"),

@@ -12,21 +12,21 @@ _OBJECTIVES = {
 }
 
 # What people see in each outage, as in docs/architecture.md; and the runbooks.
-_CACHED = "chat goes on; history comes from caches, or 503"
+_CACHED = "chat continues; history comes from caches, or 503"
 _OUTAGES = (
-    ("Kafka", "chat goes on; reads of new messages wait, or get the older page", "OutboxOld"),
+    ("Kafka", "chat continues; reads of new messages wait, or get the older page", "OutboxOld"),
     ("history's PostgreSQL", _CACHED, "DependencyUnavailable"),
-    ("history-project", "chat goes on; reads of new messages wait", "ProjectionLag"),
+    ("history-project", "chat continues; reads of new messages wait", "ProjectionLag"),
     ("history-serve", _CACHED, "ProcessDown"),
     (
         "session's PostgreSQL",
-        "no new replies; running ones go on and are saved later",
+        "no new replies; running ones continue and are saved later",
         "DependencyUnavailable",
     ),
     ("session", "no new replies; history that was read a moment ago", "ProcessDown"),
     (
         "Redis",
-        "chat goes on; a stream resumed elsewhere gets its rest at the end",
+        "chat continues; a stream resumed elsewhere gets the rest when the reply ends",
         "RedisUnavailable",
     ),
     ("one inference process", "its replies end as `interrupted` within 15 s", "TurnsInterrupted"),

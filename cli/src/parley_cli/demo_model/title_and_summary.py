@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from parley_cli.demo_model.facts import facts_in
 
-# Of each message, so that the regular expressions cannot stall the server on a 4 MiB body.
+# A limit per message, so that the regular expressions cannot stall the server on a 4 MiB body.
 MAX_SEARCHED_CHARACTERS = 4000
 
 _WANTS_TITLE = re.compile(r"^write a title for the conversation\b", re.IGNORECASE)

@@ -41,9 +41,9 @@ def _list(client: httpx2.Client) -> None:
     while True:
         page = call_gateway(client, "GET", path)
         for each in page["data"]:
-            # That of a tenant refuses API keys, which may have no end.
-            end = "for good" if each["kind"] == "tenant" else f"until {each['expires_at']}"
-            times = f"as of {each['revoked_at']}, kept {end}"
+            # The revocation of a tenant refuses API keys too, which may have no end.
+            end = "permanently" if each["kind"] == "tenant" else f"until {each['expires_at']}"
+            times = f"as of {each['revoked_at']}, stored {end}"
             print(f"{each['kind']} {each['target']}  ({times}; by {each['revoked_by']})")
         if not page["has_more"]:
             return

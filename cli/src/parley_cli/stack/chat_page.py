@@ -25,7 +25,7 @@ _IGNORED = {"node_modules", "tests"}
 INSTALL_SECONDS = 120
 BUILD_SECONDS = 120
 _KEPT_BUILDS = 2
-# Of the folders that a build which was killed leaves behind.
+# Prefix of the folders of unfinished builds, which a killed build leaves behind.
 _UNFINISHED = "unfinished-"
 _NPM_OPTIONS = ("--prefer-offline", "--fetch-retries=1", "--fetch-timeout=10000")
 

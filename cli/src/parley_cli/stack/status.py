@@ -26,7 +26,7 @@ from parley_cli.stack.embedded_engines import embedded_kafka, embedded_redis_url
 from parley_cli.stack.state_file import RunningProcess, RunningStack, read_running_stack
 from parley_cli.stack.supervision.http_probe import get
 
-# Of processes that are no services of Parley.
+# Where processes that are no services of Parley are probed.
 _READY_PATHS = {"demo-model": "/healthz", "prometheus": "/-/ready", "grafana": "/api/health"}
 
 

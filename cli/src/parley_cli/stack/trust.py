@@ -42,7 +42,7 @@ def trust(options: argparse.Namespace) -> int:
 
 
 def _commands(authority: Path) -> list[Sequence[str]]:
-    """Those of this system, which may ask for a password."""
+    """The commands of this operating system, which may ask for a password."""
     if sys.platform == "darwin":
         keychain = str(Path.home() / "Library/Keychains/login.keychain-db")
         add = ("security", "add-trusted-cert", "-r", "trustRoot", "-k", keychain, str(authority))

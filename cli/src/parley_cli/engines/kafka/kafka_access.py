@@ -34,7 +34,7 @@ class KafkaAccess:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Those with which a service finds the log."""
+        """The environment variables with which a service finds the log."""
         variables = {
             "PARLEY_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "PARLEY_KAFKA_SECURITY_PROTOCOL": self.protocol,

@@ -33,7 +33,7 @@ _NAMES = (
 _NO_TRACEPARENT = ("traceparent", None)
 _REQUIRED = itemgetter("ce_type", "ce_specversion", "ce_subject", "ce_sequence", "ce_time", "ce_id")
 _TYPE = re.compile(EVENT_TYPE.encode())
-# It is the name of a folder.
+# A type is the name of a folder.
 _MAX_TYPE_LENGTH = 120
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUID_LENGTH, _TIME_LENGTH = 36, 27
@@ -41,7 +41,7 @@ _DAY = itemgetter(slice(len("2026-11-24")))
 # Ids and times in their usual forms, one directly after the other.
 _UUIDS = re.compile(rb"(?:%b)*+" % _UUID.pattern)
 _TIMES = re.compile(rb"(?:\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z)*+")
-# What a missing or unreadable header raises: null, or bytes that are no number, time or text.
+# Raised by a missing or unreadable header: null, or bytes that are no number, time or text.
 _INVALID = (KeyError, TypeError, ValueError, OverflowError)
 
 

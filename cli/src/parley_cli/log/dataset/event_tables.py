@@ -216,8 +216,8 @@ def _parsed(event_type: str, values: pa.ChunkedArray) -> list[Any]:
     table = arrow_json.read_json(
         pa.BufferReader(lines),
         read_options=arrow_json.ReadOptions(
-            # Its threads would compete with the one that reads the log.
             block_size=min(_BLOCK_BYTES, len(lines) + 1),
+            # Arrow's threads would compete with the one that reads the log.
             use_threads=False,
         ),
         parse_options=_parse_options(event_type),

@@ -102,7 +102,7 @@ def _legend(data: PlotData) -> list[str]:
 
 
 def _resampled(values: Sequence[float], columns: int) -> list[float]:
-    """As many values as columns: the mean of those that share one, or each repeated."""
+    """One value per column: the mean of the values that share a column, or each value repeated."""
     if not values:
         return []
     if len(values) > columns:

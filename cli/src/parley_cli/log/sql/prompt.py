@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from parley_cli.log.sql.views_sql import READY_VIEWS
 
 with contextlib.suppress(ImportError):
-    # Its import gives `input` line editing and history.
+    # Imported for its side effect: line editing and history in `input`.
     import readline  # noqa: F401
 
 GREETING = (

@@ -87,7 +87,7 @@ def query_session(
             }
         ) as connection,
     ):
-        # It would be written to standard output.
+        # DuckDB would write the progress bar to standard output.
         connection.execute("SET enable_progress_bar = false")
         _create_views(connection, storage, manifest, as_of)
         yield QuerySession(connection)

@@ -79,7 +79,7 @@ LEFT JOIN cancels USING (turn_id)
 LEFT JOIN session_erased AS erased ON erased.session_id = requested.session_id
 """
 
-# Of erased sessions too: `messages` leaves those out, as the read model does.
+# Includes erased sessions, which `messages` leaves out, as the read model does.
 ALL_MESSAGES = """
 CREATE VIEW all_messages AS
 WITH links AS (

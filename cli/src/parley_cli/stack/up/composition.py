@@ -139,7 +139,7 @@ async def _master_key(
     if given := _value(settings.master_key):
         return {"PARLEY_MASTER_KEY": given}
     secrets.master_key(may_create=not await _may_contain_sessions(engines, data))
-    # By its file, which session reads again when it changes.
+    # The variable names the file, which session re-reads when it changes.
     return {"PARLEY_MASTER_KEY_FILE": str(secrets.master_key_path)}
 
 

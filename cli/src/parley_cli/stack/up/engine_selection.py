@@ -73,7 +73,7 @@ class EngineSelection:
 
     @property
     def kafka_variables(self) -> dict[str, str]:
-        """Those with which a service finds the log."""
+        """The environment variables with which a service finds the log."""
         if self.kafka:
             return self.kafka.access.variables
         return kafka_environment(str(self._settings.kafka))
