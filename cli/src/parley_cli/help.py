@@ -108,7 +108,8 @@ time. Run an interrupted rewrap again. Uses PARLEY_MASTER_KEY, or secrets/master
 folder (PARLEY_DATA), which its stack re-reads within 10 s; the event store is that of the stack.
 
 `signing` makes other keys: those with which services sign their calls to each other, and the set of
-public keys that all need. With --next it adds one of a service, to replace the one before.
+public keys that all need. With --next it adds another key of one service, which replaces the
+previous one.
 
 examples:
   parley keys status
@@ -127,8 +128,8 @@ examples:
   parley api-keys revoke --user ada 0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e
 """,
     "revoke": """\
-Every gateway refuses revoked tokens within 2 seconds, and ends the streams that they opened. Those
-of a user or tenant are refused if they were issued before now: to sign in again is possible from
+Every gateway refuses revoked tokens within 2 seconds, and ends the streams that they opened. Tokens
+of a user or tenant are refused if they were issued before now; signing in again is possible from
 the next second on. A user's API keys are revoked with `parley api-keys revoke`, those of a tenant
 by `parley revoke tenant`. Calls the gateway with PARLEY_TOKEN if it is set, which needs the scope
 `admin`, else with a development token.

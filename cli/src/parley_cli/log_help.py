@@ -76,7 +76,8 @@ examples:
 """,
     "log generate": """\
 Needs the extra `analysis` (pip install 'parley-cli[analysis]'). --stack appends the events to the
-event store of the running stack, which must not have sessions. The same options, the same events.
+event store of the running stack, which must not have sessions. The same options generate the
+same events.
 
 examples:
   parley log generate --sessions 1000 --seed 7 --to exports/simulated
@@ -85,13 +86,13 @@ examples:
 """,
     "log verify": LOCATIONS
     + """
-With --export, checks an export instead: that every file has its recorded checksum, and that its
-events are those of the log, each once.
-
 Checks, while the stack serves, that the sequence of each session is contiguous, that the event
 store and the log hold the same events byte for byte, and that the read model is the projection of
 the log. Prints counts and checksums. If anything differs, prints the first differences and exits
 with code 1.
+
+With --export, checks an export instead: that every file has its recorded checksum, and that its
+events are those of the log, each once.
 
 examples:
   parley log verify

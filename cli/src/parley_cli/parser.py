@@ -66,7 +66,8 @@ def _add_up(commands: Subparsers) -> None:
     up.add_argument(
         "--build-page",
         action="store_true",
-        help="serve the chat page of this checkout; built beside the start if web/ has changed",
+        help="serve the chat page of this checkout; it is built during the start if web/ has "
+        "changed",
     )
     up.add_argument(
         "--monitoring",

@@ -163,7 +163,13 @@ def _add_generate(log_commands: Subparsers) -> None:
         metavar="N",
         help="number of sessions",
     )
-    add("--seed", type=int, default=0, metavar="S", help="the same seed, the same log (default 0)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="seed of the simulation; the same seed generates the same log (default 0)",
+    )
     add(
         "--days",
         type=whole_number_up_to(3660),
