@@ -54,11 +54,11 @@ async def redis_pid(url: str) -> int | None:
 
 
 async def accepts_connections(address: str) -> bool:
-    """Whether a server accepts connections at host:port."""
+    """Whether a server accepts connections at host:port, where an IPv6 host is in brackets."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(2):
-            _, writer = await asyncio.open_connection(host, int(port))
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     except (OSError, TimeoutError, ValueError):
         return False
     writer.close()
