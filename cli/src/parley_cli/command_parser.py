@@ -1,6 +1,7 @@
 """Parts that the parsers of several commands share."""
 
 import argparse
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from parley_core.limits.rules import LimitName
 
 REPEATABLE = "may be repeated"
+MAX_DAYS = 36_500
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -40,6 +42,14 @@ def whole_number_up_to(maximum: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def days(text: str) -> float:
+    """A number of days, which may be a fraction."""
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(text)) <= MAX_DAYS:
+            return number
+    raise argparse.ArgumentTypeError(f"expected a number of days up to {MAX_DAYS}")
 
 
 def limit(text: str) -> tuple["LimitName", int]:

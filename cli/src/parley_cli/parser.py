@@ -8,6 +8,7 @@ from parley_cli.command_parser import (
     REPEATABLE,
     Subparsers,
     add_command,
+    days,
     limit,
     whole_number_up_to,
 )
@@ -201,7 +202,7 @@ def _add_api_keys(commands: Subparsers) -> None:
         help="limit of the key, such as requests_per_minute=60, of what the operator limits and no "
         f"higher than the user's own; {REPEATABLE}",
     )
-    create.add_argument("--days", type=float, metavar="N", help="days until the key expires")
+    create.add_argument("--days", type=days, metavar="N", help="days until the key expires")
     listed = key_commands.add_parser("list", help="list the keys, newest first")
     revoke = key_commands.add_parser("revoke", help="revoke a key")
     revoke.add_argument("id", metavar="ID", help="ID of the key, as `list` shows it")

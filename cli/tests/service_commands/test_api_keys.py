@@ -95,3 +95,12 @@ def test_the_list_shows_the_limits_of_a_key(
 def test_a_limit_that_is_not_a_name_and_a_number_is_rejected(limit: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*CREATE, "--limit", limit])
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "nan", "1e12", "soon"])
+def test_a_number_of_days_that_is_no_time_is_a_usage_error(
+    days: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*CREATE, "--days", days])
+    assert "--days: expected a number of days" in capsys.readouterr().err
