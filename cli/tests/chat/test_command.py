@@ -150,7 +150,8 @@ def test_a_token_that_fits_in_no_header_is_rejected_with_a_sentence(
     for token in ("é", "a\nb"):
         assert main(["chat", "--url", gateway.url, "--token", token]) == 1
         assert (
-            capsys.readouterr().err == "The token is invalid: it contains non-ASCII characters.\n"
+            capsys.readouterr().err
+            == "The token is invalid: it should have printable ASCII characters only.\n"
         )
 
 

@@ -19,7 +19,7 @@ def chat(options: argparse.Namespace) -> int:
     token = options.token or (settings.token and settings.token.get_secret_value())
     token = token or development_token(settings, user=options.user)
     if not (token.isascii() and token.isprintable()):
-        raise ChatError("The token is invalid: it contains non-ASCII characters.")
+        raise ChatError("The token is invalid: it should have printable ASCII characters only.")
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     with gateway_client(settings, options.url, token, TIMEOUT) as client:
         conversation = Conversation(
