@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from parley_cli.engines.private_file import write_private
 from parley_cli.errors import CommandError
 from parley_core.auth.service_keys import CALLING_SERVICES, SigningKey, generate_signing_key
 from parley_core.crypto.master_keys import InvalidMasterKey, MasterKeys
@@ -62,7 +61,7 @@ class SecretStore:
             new_key = partial(_new_signing_key, service)
             text = self._get_or_create(signing_key_name(service), new_key)
             keys.append(self._parsed(service, text))
-        write_private(self._folder / SERVICE_KEYS, key_set(keys))
+        _write(self._folder / SERVICE_KEYS, key_set(keys))
         return self._folder
 
     def signing_key(self, service: str) -> SigningKey | None:
@@ -86,8 +85,15 @@ class SecretStore:
         path = self._folder / name
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_private(path, create())
+            _write(path, create())
         return _read(path)
+
+
+def _write(path: Path, text: str) -> None:
+    # Imported here: `parley token` only reads, and this package imports the clients of engines.
+    from parley_cli.engines.private_file import write_private
+
+    write_private(path, text)
 
 
 def _read(path: Path) -> str:
