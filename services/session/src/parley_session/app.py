@@ -31,7 +31,7 @@ from parley_session.application.audit.limits_audit import LimitsAudit
 from parley_session.application.model_prices import read_model_prices
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
-from parley_session.key_management.key_service_client import KeyServiceMonitor
+from parley_session.key_management.key_service_monitor import KeyServiceMonitor
 from parley_session.key_management.keyring import Keyring
 from parley_session.settings import SessionSettings
 from parley_session.wiring import Services, session_services

@@ -25,7 +25,7 @@ from parley_session.key_management.cached_key_wrapper import (
     STALE_SECONDS,
     CachedKeyWrapper,
 )
-from parley_session.key_management.key_service_client import KeyServiceMonitor
+from parley_session.key_management.key_service_monitor import KeyServiceMonitor
 from parley_session.key_management.key_wrapper import KeyItem, KeyServiceUnavailable
 from parley_session.key_management.keyring import Keyring, opened_keyring
 from parley_testing.serving import serving

@@ -21,12 +21,8 @@ import msgspec
 from parley_core.crypto.master_keys import AwsKmsKey
 from parley_core.runtime.backoff import backoff_delay
 from parley_core.runtime.settings import InvalidSettings
-from parley_session.key_management.key_service_client import (
-    KeyServiceClient,
-    KeyServiceMonitor,
-    NoAnswer,
-    Operation,
-)
+from parley_session.key_management.key_service_client import KeyServiceClient, NoAnswer
+from parley_session.key_management.key_service_monitor import KeyServiceMonitor, Operation
 from parley_session.key_management.key_wrapper import KeyItem
 
 _MAX_CONCURRENT_CALLS = 16

@@ -7,14 +7,12 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import aiohttp
 
-from parley_core.process.durations import Durations
-from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.circuit_breaker import CircuitBreaker
 from parley_core.tracing.spans import span
+from parley_session.key_management.key_service_monitor import KeyServiceMonitor, Operation
 from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 
 TIMEOUT_SECONDS = 2.0
@@ -31,32 +29,9 @@ _MAX_CONNECTIONS = 16
 _KEEP_ALIVE_SECONDS = 15
 # A hundred wrapped keys take 20 KB.
 _MAX_ANSWER_BYTES = 256 * 1024
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
-Operation = Literal["wrap", "unwrap"]
-
 log = logging.getLogger(__name__)
-
-
-class KeyServiceMonitor:
-    """Measures the calls of all key services of a process, and reports whether they answer."""
-
-    def __init__(self, monitor: ProcessMonitor | None = None) -> None:
-        self._monitor = monitor
-        self._durations = Durations(
-            "parley_session_key_service_call_duration_seconds",
-            "Duration of calls to the key services of master keys.",
-            ["adapter", "operation", "outcome"],
-            _BUCKETS,
-        )
-        if monitor is not None:
-            monitor.registry.register(self._durations)
-
-    def observe(self, adapter: str, operation: Operation, seconds: float, *, ok: bool) -> None:
-        self._durations.observe((adapter, operation, "ok" if ok else "unavailable"), seconds)
-        if self._monitor is not None:
-            self._monitor.dependencies[adapter].report(ok)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,10 @@ from parley_core.crypto.master_keys import (
     wrapped_prefix,
 )
 from parley_core.crypto.sealing import KEY_BYTES, DataKey, UnsealError
-from parley_session.key_management.aws_kms import AwsKms
 from parley_session.key_management.cached_key_wrapper import CachedKeyWrapper
-from parley_session.key_management.key_service_client import KeyServiceMonitor
+from parley_session.key_management.key_service_monitor import KeyServiceMonitor
 from parley_session.key_management.key_wrapper import KeyItem, KeyWrapper
 from parley_session.key_management.local_key_wrapper import LocalKeyWrapper
-from parley_session.key_management.vault_transit import VaultTransit
 
 Unwrapped: TypeAlias = DataKey | UnknownMasterKey | UnsealError
 
@@ -145,12 +143,17 @@ async def opened_keyring(master_keys: MasterKeys) -> AsyncIterator[Keyring]:
 
 
 def _wrapper(key_id: str, definition: Definition, monitor: KeyServiceMonitor) -> KeyWrapper:
+    # Imported where they are used: an HTTP client takes a tenth of a second of each start.
     match definition:
         case LocalKey(secret):
             return LocalKeyWrapper(key_id, secret)
         case VaultKey():
+            from parley_session.key_management.vault_transit import VaultTransit
+
             return CachedKeyWrapper(VaultTransit(key_id, definition, monitor))
         case AwsKmsKey():
+            from parley_session.key_management.aws_kms import AwsKms
+
             return CachedKeyWrapper(AwsKms(key_id, definition, monitor))
         case _:
             assert_never(definition)

@@ -19,10 +19,10 @@ from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.text_files import InvalidFile, read_secret_file
 from parley_session.key_management.key_service_client import (
     KeyServiceClient,
-    KeyServiceMonitor,
     NoAnswer,
     ServiceAnswer,
 )
+from parley_session.key_management.key_service_monitor import KeyServiceMonitor
 from parley_session.key_management.key_wrapper import KeyItem
 
 # The service's own reason is for the log: bounded, as another server may answer there.
