@@ -2,14 +2,17 @@
 
 import sys
 
-from parley_core.http.draining_server import Hooks
-from parley_core.http.server import serve
-from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
-from parley_core.runtime.safe_logging import configure_logging, report_failure
-from parley_core.runtime.settings import InvalidSettings, load
-from parley_core.tracing.setup import configure_tracing
-from parley_gateway.app import create_gateway
-from parley_gateway.settings import GatewaySettings
+from parley_core.runtime.garbage_collection import garbage_collection_paused
+
+with garbage_collection_paused():
+    from parley_core.http.draining_server import Hooks
+    from parley_core.http.server import serve
+    from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
+    from parley_core.runtime.safe_logging import configure_logging, report_failure
+    from parley_core.runtime.settings import InvalidSettings, load
+    from parley_core.tracing.setup import configure_tracing
+    from parley_gateway.app import create_gateway
+    from parley_gateway.settings import GatewaySettings
 
 
 def main() -> int:
