@@ -20,7 +20,8 @@ from parley_testing.processes import started
 
 OLD = MASTER_KEY
 NEW = "k2:" + base64.b64encode(b"n" * 32).decode()
-KEYS, KILLS, CLIENTS = 6_000, 5, 2
+KEYS, KILLS, CLIENTS = 3_000, 5, 2
+PAUSE_SECONDS = 0.05
 
 
 async def test_a_rewrap_that_is_killed_five_times_ends_complete_while_people_chat(
@@ -77,6 +78,7 @@ async def chat(session: Service, session_id: str, turns: list[str]) -> None:
         assert (await session.claim(turn["id"], runner))["claimed"]
         assert (await session.complete(turn["id"], runner)).status == 200
         turns.append(turn["id"])
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def has_grown(turns: Sequence[str], before: int) -> bool:
