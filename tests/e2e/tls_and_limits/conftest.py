@@ -1,4 +1,7 @@
-"""The stack of these tests: TLS, a small context window, few turns and tokens, generated titles."""
+"""The stack of these tests: TLS, a small context window, few turns and tokens, generated titles.
+
+It starts with the sessions of simulated people, which only an empty store accepts.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from e2e_support.model_server import MODEL, ModelServer
+from e2e_support.simulated_people import GENERATE_OPTIONS
 from e2e_support.stack import Stack, new_stack
 
 # In tokens: about ten messages of `test_titles_and_summaries`.
@@ -39,4 +43,5 @@ async def stack(
         "PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "0.5",
     }
     async with new_stack(engine_cache) as stack, stack.running("--tls", **settings):
+        await stack.stdout_of("log", "generate", *GENERATE_OPTIONS, "--stack")
         yield stack
