@@ -96,6 +96,18 @@ async def test_a_completion_without_a_session_is_admitted_by_session(
     assert len(session.called("admission")) == 1
 
 
+async def test_an_undecodable_response_makes_the_session_service_unavailable(
+    limited: Limited, session: FakeSessionService
+) -> None:
+    gateway = await limited("{user: ada, tokens_per_day: 10}")
+    completion = {"model": "parley-demo", "messages": HELLO}
+    reads, completes = ("GET", "/v1/limits", None), ("POST", "/v1/chat/completions", completion)
+    for method, path, body in (reads, completes):
+        session.answers.append(raw(b"[]"))
+        refused = await gateway.expect_error(method, path, body=body)
+        assert refused == (503, "session_unavailable", None)
+
+
 async def test_a_completion_runs_under_the_id_for_which_its_budget_is_reserved(
     limited: Limited, session: FakeSessionService, inference: Inference
 ) -> None:

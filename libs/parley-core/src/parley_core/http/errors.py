@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
+
+Result = TypeVar("Result")
 
 REQUEST_ID = "x-request-id"
 _ERROR_FIELDS = {"message", "type", "param", "code"}
@@ -106,6 +108,14 @@ def service_unavailable(service: str) -> Unavailable:
     return Unavailable(
         f"The {service} service is unavailable. Please retry.", code=f"{service}_unavailable"
     )
+
+
+def decode_response(body: bytes, decode: Callable[[bytes], Result], *, service: str) -> Result:
+    """Raises Unavailable when `decode` raises ValueError, whose message may quote the body."""
+    try:
+        return decode(body)
+    except ValueError:
+        raise service_unavailable(service) from None
 
 
 class ServiceError(ParleyError):

@@ -21,7 +21,13 @@ from parley_core.auth.principal_token_cache import (
 )
 from parley_core.auth.request_origin import origin_headers
 from parley_core.auth.service_keys import SigningKey
-from parley_core.http.errors import REQUEST_ID, ParleyError, ServiceError, Unavailable
+from parley_core.http.errors import (
+    REQUEST_ID,
+    ParleyError,
+    ServiceError,
+    Unavailable,
+    service_unavailable,
+)
 from parley_core.http.service_auth import SERVICE_NOT_ALLOWED
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
@@ -265,10 +271,7 @@ class ServiceClient:
 
     def _unreachable(self, error: Exception | None = None) -> Unavailable:
         self._tls_failures.report(error)
-        return Unavailable(
-            f"The {self._callee} service cannot be reached. Please retry.",
-            code=f"{self._callee}_unavailable",
-        )
+        return service_unavailable(self._callee)
 
     def _error_of(self, response: ServiceResponse) -> ParleyError:
         # The service rejected this process, not the user, whom a 401 or 403 would blame.

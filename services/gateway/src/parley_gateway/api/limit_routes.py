@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from parley_contracts.session_api.limit_bodies import LimitsResponse, LimitStatus
+from parley_core.http.errors import decode_response
 from parley_core.limits.rules import Limit
 from parley_gateway.api import examples
 from parley_gateway.api.responses import responses
@@ -18,6 +19,8 @@ from parley_gateway.route_dependencies import (
     UpstreamsDependency,
 )
 from parley_gateway.schemas.responses import LimitList, LimitStanding
+
+_decode_limits = msgspec.json.Decoder(LimitsResponse).decode
 
 router = APIRouter(prefix="/v1", tags=["limits"])
 
@@ -39,7 +42,7 @@ async def read_limits(
     then, what it may cost is `reserved`.
     """
     response = await forwarder.call(upstreams.session, "GET", "/limits", caller)
-    of_session = msgspec.json.decode(response.body, type=LimitsResponse).limits
+    of_session = decode_response(response.body, _decode_limits, service="session").limits
     of_requests = [_status(*each) for each in await limits.standing(caller.principal)]
     data = [_standing(status) for status in (*of_requests, *of_session)]
     return Response(LimitList(data=data).to_json(), media_type="application/json")

@@ -17,7 +17,7 @@ from parley_contracts.session_api.api_key_bodies import (
 )
 from parley_contracts.session_api.limits import MAX_API_KEYS_PER_REQUEST
 from parley_core.auth.principal import Credential, Principal
-from parley_core.http.errors import service_unavailable
+from parley_core.http.errors import decode_response, service_unavailable
 from parley_core.http.service_client import ServiceClient
 from parley_core.runtime.batcher import Batcher
 from parley_gateway.auth.invalid_token import InvalidToken
@@ -78,10 +78,11 @@ class ApiKeyVerifier:
             body=msgspec.json.encode(request),
             timeout=TIMEOUT_SECONDS,
         )
-        try:
-            return dict(zip(keys, _decode_keys(response.body).keys, strict=True))
-        except ValueError:
-            raise service_unavailable("session") from None
+        return decode_response(
+            response.body,
+            lambda body: dict(zip(keys, _decode_keys(body).keys, strict=True)),
+            service="session",
+        )
 
 
 def _principal(key: AuthenticatedApiKey) -> Principal:

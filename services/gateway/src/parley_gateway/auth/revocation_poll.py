@@ -14,7 +14,7 @@ from parley_contracts.session_api.revocation_bodies import (
     RevocationsResponse,
     RevokedTokens,
 )
-from parley_core.http.errors import ParleyError, service_unavailable
+from parley_core.http.errors import ParleyError, decode_response
 from parley_core.http.service_client import ServiceClient
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_gateway.auth.revocation_list import RevocationList
@@ -102,7 +102,5 @@ class RevocationPoll:
             request_id=uuid4().hex,
             timeout=TIMEOUT_SECONDS,
         )
-        try:
-            return msgspec.json.decode(response.body, type=response_type)
-        except ValueError:
-            raise service_unavailable("session") from None
+        decode = msgspec.json.Decoder(response_type).decode
+        return decode_response(response.body, decode, service="session")

@@ -9,7 +9,7 @@ import msgspec
 
 from parley_contracts.session_api.limits import MAX_VERSIONS_PER_REQUEST
 from parley_contracts.session_api.version_bodies import VersionsRequest, VersionsResponse
-from parley_core.http.errors import NotFound, service_unavailable
+from parley_core.http.errors import NotFound, decode_response
 from parley_core.http.service_client import ServiceClient
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.batcher import Batcher
@@ -86,10 +86,7 @@ class VersionLookup:
             body=msgspec.json.encode(VersionsRequest([*session_ids])),
             timeout=SESSION_TIMEOUT_SECONDS,
         )
-        try:
-            versions = _decode(response.body).versions
-        except ValueError:
-            raise service_unavailable("session") from None
+        versions = decode_response(response.body, _decode, service="session").versions
         if self._cache is not None and epoch is not None and versions:
             await self._cache.fill(epoch, versions)
         return {session_id: versions.get(session_id, 0) for session_id in session_ids}

@@ -12,13 +12,15 @@ from parley_contracts.session_api.limit_bodies import (
     AdmitCompletionResponse,
 )
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import ParleyError
+from parley_core.http.errors import ParleyError, decode_response
 from parley_core.http.service_client import ServiceClient
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.limits.limit_headers import pass_limit_headers
 from parley_gateway.limits.request_limits import RequestLimits
 
 _PATH = "/completions/admission"
+
+_decode = msgspec.json.Decoder(AdmitCompletionResponse).decode
 
 
 class CompletionAdmission:
@@ -47,7 +49,7 @@ class CompletionAdmission:
         body = msgspec.json.encode(sized() if has_budget else AdmitCompletionRequest(model))
         response = await self._forwarder.call(self._session, "POST", _PATH, caller, body=body)
         pass_limit_headers(response.headers, scope)
-        id = msgspec.json.decode(response.body, type=AdmitCompletionResponse).id
+        id = decode_response(response.body, _decode, service="session").id
         try:
             yield id
         except ParleyError:

@@ -14,7 +14,7 @@ from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import Turn
 from parley_contracts.inference_api import StreamTurnRequest
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import ParleyError, ServiceError, Unavailable
+from parley_core.http.errors import ParleyError, ServiceError, decode_response
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_core.streaming.sse import EventTooLarge
@@ -275,13 +275,7 @@ class _Ended(msgspec.Struct):
 
 def parse_turn(body: bytes) -> Turn:
     """The turn in a response of session. Raises Unavailable."""
-    try:
-        return Turn.model_validate_json(body)
-    except ValueError:
-        raise Unavailable(
-            "The session service returned an invalid response. Please retry.",
-            code="session_unavailable",
-        ) from None
+    return decode_response(body, Turn.model_validate_json, service="session")
 
 
 _STREAM_ERRORS = (

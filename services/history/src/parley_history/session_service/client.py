@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
-from pydantic import ValidationError
 
 from parley_contracts.api_models import SessionShape
 from parley_contracts.session_api.keys import (
-    InvalidKeysResponse,
     Person,
     decode_data_keys_response,
     decode_search_keys_response,
@@ -19,11 +17,13 @@ from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_core.http.errors import ServiceError, service_unavailable
+from parley_core.http.errors import ServiceError, decode_response, service_unavailable
 from parley_core.http.service_client import ServiceClient
 
 # A session service that does not respond in this time leaves no time for the rest of a request.
 TIMEOUT_SECONDS = 5
+
+_decode_versions = msgspec.json.Decoder(VersionsResponse).decode
 
 
 class SessionClient:
@@ -36,18 +36,12 @@ class SessionClient:
         """Return the committed version of the caller's session. Raises ServiceError with 404."""
         path = f"/sessions/{session_id}"
         body = await self._call("GET", path, caller.principal, caller.request_id)
-        try:
-            return SessionShape.model_validate_json(body).version
-        except ValidationError:
-            raise service_unavailable("session") from None
+        return decode_response(body, SessionShape.model_validate_json, service="session").version
 
     async def latest_versions(self, caller: Caller) -> Mapping[UUID, int]:
         """Return the committed versions of the caller's sessions that changed last."""
         body = await self._call("GET", "/latest-versions", caller.principal, caller.request_id)
-        try:
-            return msgspec.json.decode(body, type=VersionsResponse).versions
-        except ValueError:
-            raise service_unavailable("session") from None
+        return decode_response(body, _decode_versions, service="session").versions
 
     async def keys(
         self, session_ids: Sequence[UUID], request_id: str
@@ -56,10 +50,7 @@ class SessionClient:
         principal = self._service.service_principal
         question = encode_data_keys_request(session_ids)
         body = await self._call("POST", "/keys", principal, request_id, question)
-        try:
-            return decode_data_keys_response(body)
-        except InvalidKeysResponse:
-            raise service_unavailable("session") from None
+        return decode_response(body, decode_data_keys_response, service="session")
 
     async def search_keys(
         self, people: Sequence[Person], request_id: str
@@ -68,10 +59,7 @@ class SessionClient:
         question = encode_search_keys_request(people)
         principal = self._service.service_principal
         body = await self._call("POST", "/search-keys", principal, request_id, question)
-        try:
-            return decode_search_keys_response(body)
-        except InvalidKeysResponse:
-            raise service_unavailable("session") from None
+        return decode_response(body, decode_search_keys_response, service="session")
 
     async def _call(
         self,
