@@ -14,9 +14,12 @@ from parley_inference.session.usage_record import UsageRecord
 from parley_testing.stored_turn import ADA
 
 
-class UnavailableSession:
+class FailingSession:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
     async def record_completion(self, record: UsageRecord) -> None:
-        raise Unavailable("down", code="session_unavailable")
+        raise self._error
 
 
 def usage_record() -> UsageRecord:
@@ -29,7 +32,7 @@ async def test_unreported_records_are_dropped_and_logged_at_shutdown(
 ) -> None:
     monkeypatch.setattr(usage_reporter, "QUEUE_SIZE", 2)
     monkeypatch.setattr(usage_reporter, "MAX_CONCURRENCY", 1)
-    session: Any = UnavailableSession()
+    session: Any = FailingSession(Unavailable("down", code="session_unavailable"))
     reporter = UsageReporter(session)
     in_progress, queued, excess = usage_record(), usage_record(), usage_record()
     async with reporter.run(flush_seconds=0.01):
@@ -45,3 +48,14 @@ async def test_unreported_records_are_dropped_and_logged_at_shutdown(
         (queued, "process shutdown"),
     ):
         assert f"usage of completion {record.id} dropped: {reason}" in caplog.text
+
+
+async def test_a_record_that_fails_unexpectedly_counts_as_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session: Any = FailingSession(RuntimeError("unexpected"))
+    reporter, record = UsageReporter(session), usage_record()
+    async with reporter.run(flush_seconds=5):
+        reporter.report(record)
+    assert reporter.dropped == 1
+    assert f"usage of completion {record.id} dropped: unexpected error" in caplog.text

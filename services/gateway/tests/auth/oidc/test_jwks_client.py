@@ -245,9 +245,14 @@ async def test_the_keys_are_found_by_discovery(
 
 @pytest.mark.parametrize(
     "metadata",
-    [{"issuer": f"{ISSUER}/"}, {"jwks_uri": "http://login.example/keys"}, {"jwks_uri": 7}],
+    [
+        {"issuer": f"{ISSUER}/"},
+        {"jwks_uri": "http://login.example/keys"},
+        {"jwks_uri": "https://login..example/keys"},
+        {"jwks_uri": 7},
+    ],
 )
-async def test_a_discovery_document_of_another_issuer_or_with_insecure_keys_is_not_used(
+async def test_a_discovery_document_of_another_issuer_or_with_a_wrong_jwks_uri_is_not_used(
     start_with: Callable[..., Any], issuer: Issuer, ask: Callable[..., Any], metadata: Any
 ) -> None:
     issuer.keys, issuer.metadata = [published(RSA, "r")], metadata

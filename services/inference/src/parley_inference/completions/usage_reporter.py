@@ -69,6 +69,7 @@ class UsageReporter:
                 self._drop(record, "deadline exceeded")
             except Exception as error:
                 log_unexpected_error(log, f"completion {record.id}", error)
+                self._drop(record, "unexpected error")
             finally:
                 self._queue.task_done()
 
@@ -77,8 +78,8 @@ class UsageReporter:
             send = partial(self._session.release_completion, record)
         else:
             send = partial(self._session.record_completion, record)
-        caller = parse_trace_context(record.traceparent or "")
-        with continued_trace("report usage", "internal", caller):
+        trace = parse_trace_context(record.traceparent or "")
+        with continued_trace("report usage", "internal", trace):
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await retry_until_accepted(send, f"completion {record.id}")
 

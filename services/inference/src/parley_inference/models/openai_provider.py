@@ -73,7 +73,7 @@ class OpenAIProvider:
         self.observe_first_text: Callable[[str, float], None] = lambda _, __: None
         self.servers: dict[str, ModelServer] = {}
         self.use(models)
-        self._clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
+        self._clients: dict[tuple[str, str | None, float], openai.AsyncOpenAI] = {}
         self._http = openai.DefaultAioHttpClient(
             verify=_trusted_authorities(),
             timeout=None,
@@ -202,18 +202,19 @@ class OpenAIProvider:
             yield response
 
     def _client(self, model: Model) -> openai.AsyncOpenAI:
-        credentials = (model.base_url, model.key)
-        if credentials not in self._clients:
-            self._clients[credentials] = openai.AsyncOpenAI(
+        connect_seconds = model.limits.connect_seconds
+        key = (model.base_url, model.key, connect_seconds)
+        if key not in self._clients:
+            self._clients[key] = openai.AsyncOpenAI(
                 base_url=model.base_url,
                 api_key=model.key or "none",
                 max_retries=0,
                 http_client=self._http,
-                timeout=httpx2.Timeout(None, connect=model.limits.connect_seconds),
+                timeout=httpx2.Timeout(None, connect=connect_seconds),
                 # Compressed, a stream's tokens would arrive in bursts.
                 default_headers={"accept-encoding": "identity"},
             )
-        return self._clients[credentials]
+        return self._clients[key]
 
 
 @cache

@@ -162,7 +162,8 @@ class JWKSClient:
         try:
             document = await self._download(self._source.jwks_url or await self._discover())
             keys = parse_jwks(document, self._source.algorithms)
-        except (aiohttp.ClientError, TimeoutError, OSError, InvalidJWKS) as error:
+        # ValueError: the host of a URL is no domain name.
+        except (aiohttp.ClientError, OSError, ValueError, InvalidJWKS) as error:
             reason = str(error) if isinstance(error, InvalidJWKS) else type(error).__name__
             log.warning("failed to fetch the keys of %s: %s", self._source.issuer, reason)
             self._failed = True

@@ -1,4 +1,4 @@
-"""LogEntry point of a worker process: assignment on stdin, progress on stdout, errors on stderr."""
+"""Entry point of a worker process: assignment on stdin, progress on stdout, errors on stderr."""
 
 import asyncio
 import gc
