@@ -47,7 +47,8 @@ class Revocations:
         latest = metadata.now + _LIFETIME
         if expires_at is not None and (kind != "token" or not metadata.now < expires_at <= latest):
             raise InvalidRequest(
-                "The expiry of a single token, which is in the future.", param="expires_at"
+                f"Allowed only for a single token, and within {_LIFETIME.days} days from now.",
+                param="expires_at",
             )
         stream_id = None
         if request is not None:

@@ -16,6 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from parley_core.crypto.sealing import DataKey, seal
 from parley_core.runtime.settings import load
+from parley_core.storage.migrations import require_database_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.cloudevents import decode_data
 from parley_events.session import CompletionServed, Event
@@ -23,6 +24,7 @@ from parley_session.key_management.keyring import opened_keyring
 from parley_session.operations.progress import Progress
 from parley_session.settings import AppendSimulatedSettings
 from parley_session.storage.event_store import EventStore, LoadedSession
+from parley_session.storage.migrations import MIGRATIONS
 
 _IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM sessions)"
 
@@ -35,8 +37,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises InvalidSettings."""
-    return asyncio.run(append_simulated(load(AppendSimulatedSettings), arguments.file))
+    """Raises InvalidSettings, MigrationError."""
+    settings = load(AppendSimulatedSettings)
+    require_database_migrated(settings.database.url, MIGRATIONS)
+    return asyncio.run(append_simulated(settings, arguments.file))
 
 
 async def append_simulated(settings: AppendSimulatedSettings, file: Path) -> int:

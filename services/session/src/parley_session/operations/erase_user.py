@@ -13,17 +13,20 @@ from parley_core.crypto.sealing import UnsealError
 from parley_core.http.errors import Unavailable
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.settings import load
+from parley_core.storage.migrations import require_database_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.api_keys import ApiKeys
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.key_management.keyring import opened_keyring
+from parley_session.operations.confirmation import is_confirmed
 from parley_session.operations.operator_acts import OPERATOR
 from parley_session.operations.progress import Progress
 from parley_session.settings import EraseUserSettings
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.api_key_store import ApiKeyStore
 from parley_session.storage.keys.installation_key import InstallationKey
+from parley_session.storage.migrations import MIGRATIONS
 from parley_session.storage.session_index import SessionIndex
 
 _BATCH_SIZE = 100
@@ -51,8 +54,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises InvalidSettings."""
+    """Raises InvalidSettings, MigrationError."""
     settings = load(EraseUserSettings)
+    require_database_migrated(settings.database.url, MIGRATIONS)
     principal = Principal(arguments.tenant, arguments.user)
     return asyncio.run(erase_user(settings, principal, confirmed=arguments.yes))
 
@@ -81,7 +85,7 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
         api_keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, keyring), utc_now)
         keys = len(await api_keys.keys_of(principal))
         print(_summary(principal, erasable, legal_holds, keys))
-        if (erasable or keys) and not (confirmed or _confirm()):
+        if (erasable or keys) and not (confirmed or is_confirmed("Erase them permanently?")):
             print("Nothing was erased.")
             return 1
         store = EventStore(pool, keyring, max_cache_bytes=1, publish_version=versions.publish)
@@ -127,13 +131,3 @@ def _summary(principal: Principal, erasable: int, legal_holds: int, keys: int) -
     kept = f", and {legal_holds:,} under a legal hold that cannot be erased" if legal_holds else ""
     person = f"User {principal.user} of tenant {principal.tenant}"
     return f"{person} has {erasable:,} sessions{keyed}{kept}."
-
-
-def _confirm() -> bool:
-    if not sys.stdin.isatty():
-        print("Not a terminal: pass --yes to confirm.", file=sys.stderr)
-        return False
-    try:
-        return input("Erase them permanently? [yes/no] ").strip().lower() == "yes"
-    except EOFError:
-        return False

@@ -188,7 +188,7 @@ class TurnStore:
         """Whether `abandoned` would still return the turn."""
         return bool(await self._pool.fetchrow(_STILL_ABANDONED, lease_seconds, turn_id))
 
-    async def delete_expired(self, idempotency_hours: float) -> None:
+    async def delete_expired(self, idempotency_hours: int) -> None:
         """Delete expired idempotency records, and runners without a heartbeat for an hour."""
         deleted = _DELETE_BATCH
         while deleted == _DELETE_BATCH:

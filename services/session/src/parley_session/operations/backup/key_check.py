@@ -15,9 +15,9 @@ AddProblem: TypeAlias = Callable[[str], None]
 
 
 class KeyCheck:
-    """A context; what is still to be checked is checked at its end.
+    """A context manager, which checks the last keys at its end.
 
-    Raises KeyServiceUnavailable, from any method.
+    Every method raises KeyServiceUnavailable.
     """
 
     def __init__(self, master_keys: MasterKeys) -> None:
@@ -38,18 +38,17 @@ class KeyCheck:
     def add(self, wrapped: str | None, wrapped_for: UUID, add_problem: AddProblem) -> None:
         """Check a key as COPY writes it; a problem completes "the key of X …", perhaps later."""
         try:
-            secret = bytes.fromhex((wrapped or "").removeprefix("\\x"))
+            wrapped_key = bytes.fromhex((wrapped or "").removeprefix("\\x"))
         except ValueError:
-            secret = b""
-        self._pending.append((secret, wrapped_for, add_problem))
+            wrapped_key = b""
+        self._pending.append((wrapped_key, wrapped_for, add_problem))
         if len(self._pending) == _BATCH_KEYS:
             self._check()
 
     def _check(self) -> None:
         pending, self._pending = self._pending, []
-        keys = self._runner.run(
-            self._keyring.try_unwrap_all([(secret, each) for secret, each, _ in pending])
-        )
+        wrapped = [(wrapped_key, wrapped_for) for wrapped_key, wrapped_for, _ in pending]
+        keys = self._runner.run(self._keyring.try_unwrap_all(wrapped))
         for key, (_, _, add_problem) in zip(keys, pending, strict=True):
             if isinstance(key, UnknownMasterKey):
                 add_problem("has a key wrapped by another master key")

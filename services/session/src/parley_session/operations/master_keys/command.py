@@ -13,6 +13,7 @@ from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
 from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 from parley_session.key_management.keyring import opened_keyring
+from parley_session.operations.confirmation import is_confirmed
 from parley_session.operations.master_keys.rewrap import Rewrap, RewrapRuns
 from parley_session.operations.operator_acts import operator_act
 from parley_session.operations.progress import Progress
@@ -29,8 +30,8 @@ from parley_session.storage.migrations import MIGRATIONS
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-# A tenth of a core that a serving process needs as well. Processes of other pods do not count:
-# between containers, their shares of the processor decide.
+# Leaves a process that serves on the same core nine tenths of it. Across containers, their CPU
+# shares decide instead.
 _REWRAP_NICENESS = 10
 
 _SETTING = "PARLEY_MASTER_KEY of every session process"
@@ -48,7 +49,6 @@ _ACTIVATE_OR_REMOVE = """\
 Every stored key is wrapped by {active}. If one of the other master keys is new ({others}),
 put it first in {setting}, and run this command again. Else:
 """
-_PROCEED = "Is {active} the first master key of every session process? [yes/no] "
 
 
 def add_commands(commands: Commands) -> None:
@@ -215,7 +215,8 @@ async def _rotate(connection: Connection, master_keys: MasterKeys, *, confirmed:
     texts = {"active": active, "others": ", ".join(others), "setting": _SETTING}
     if wrapped_by_others := {each: counts[each] for each in others if each in counts}:
         print(f"{active} is active. Others wrap stored keys: {listed(wrapped_by_others)}.")
-        if not (confirmed or _confirm(active)):
+        question = f"Is {active} the first master key of every session process?"
+        if not (confirmed or is_confirmed(question)):
             print("Nothing was changed.")
             return 1
         if code := await _rewrap(connection, master_keys, active):
@@ -226,13 +227,3 @@ async def _rotate(connection: Connection, master_keys: MasterKeys, *, confirmed:
     else:
         print(_NEW_KEY.format(**texts))
     return 0
-
-
-def _confirm(active: str) -> bool:
-    if not sys.stdin.isatty():
-        print("Not a terminal: pass --yes to confirm.", file=sys.stderr)
-        return False
-    try:
-        return input(_PROCEED.format(active=active)).strip().lower() == "yes"
-    except EOFError:
-        return False
