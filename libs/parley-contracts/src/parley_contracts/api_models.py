@@ -1,7 +1,7 @@
 """Models of the public API that services pass on: message, session, turn, assistant, list."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
@@ -219,3 +219,9 @@ class Page(Shape, Generic[Item]):
     has_more: bool = False
     version: int | None = Field(default=None, exclude_if=_absent)
     behind: bool | None = Field(default=None, exclude_if=_absent)
+
+    @classmethod
+    def of(cls, items: list[Item], *, has_more: bool = False) -> Self:
+        """A page of items that have an `id`."""
+        ids = [cast(Any, item).id for item in items] or [None]
+        return cls(data=items, first_id=ids[0], last_id=ids[-1], has_more=has_more)

@@ -60,8 +60,7 @@ class FakeApiKeys:
             case ("GET",):
                 mine = [key for owner, key in self._keys.values() if owner == call.principal]
                 shapes = [ApiKey(**key.model_dump(exclude={"key"})) for key in reversed(mine)]
-                ids: list[UUID | None] = [shape.id for shape in shapes] or [None]
-                return raw(Page(data=shapes, first_id=ids[0], last_id=ids[-1]).to_json())
+                return raw(Page.of(shapes).to_json())
             case "DELETE", key_id:
                 if self._keys.get(UUID(key_id), (None,))[0] != call.principal:
                     return refusal(404, "api_key_not_found", "key_id")

@@ -43,6 +43,7 @@ from parley_session.settings import (
     SessionSettings,
 )
 from parley_session.storage.database import Connection
+from parley_session.storage.database_errors import DATABASE_ERRORS
 from parley_session.storage.keys.wrapped_key_counts import require_master_keys
 from parley_session.storage.migrations import MIGRATIONS
 from parley_session.storage.migrations.runtime_rights import (
@@ -53,13 +54,6 @@ from parley_session.wiring import new_relay
 
 # Their messages may quote a row.
 _QUOTING_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_DATABASE_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
 
 
 def main() -> int:
@@ -79,7 +73,7 @@ def main() -> int:
     except _QUOTING_ERRORS as error:
         report_failure(f"The event store failed: {type(error).__name__}.")
         return 1
-    except _DATABASE_ERRORS as error:
+    except DATABASE_ERRORS as error:
         reason = str(error) or type(error).__name__
         report_failure(f"The event store is unavailable: {reason}.")
         return 1

@@ -1,7 +1,6 @@
 """Routes of API keys: people manage their own, the gateway authenticates those that it receives."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,8 +43,7 @@ def api_key_routes(api_keys: ApiKeys) -> Sequence[Route]:
     async def list_api_keys(request: Request) -> Response:
         keys = await api_keys.keys_of(_person(request).principal)
         shapes = [_shape(key) for key in keys]
-        ids: list[UUID | None] = [shape.id for shape in shapes] or [None]
-        return model_response(Page(data=shapes, first_id=ids[0], last_id=ids[-1]))
+        return model_response(Page.of(shapes))
 
     async def revoke_api_key(request: Request) -> Response:
         key_id = request.path_params["key_id"]

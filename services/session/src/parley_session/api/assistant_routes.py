@@ -40,9 +40,7 @@ def assistant_routes(
         query = page_query_of(request.query_params)
         found, has_more = await catalogue.list_page(principal.tenant, query)
         shapes = [_shape(assistant, principal, lifetimes) for assistant in found]
-        ids: list[str | None] = [shape.id for shape in shapes] or [None]
-        page = Page(data=shapes, first_id=ids[0], last_id=ids[-1], has_more=has_more)
-        return model_response(page)
+        return model_response(Page.of(shapes, has_more=has_more))
 
     async def read_assistant(request: Request) -> Response:
         principal = caller_of(request).principal

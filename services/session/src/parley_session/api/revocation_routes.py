@@ -43,9 +43,7 @@ def revocation_routes(revocations: Revocations, api_keys: ApiKeys) -> Sequence[R
         limit = parse_limit(request.query_params)
         found, has_more = await revocations.of_tenant(tenant, _after(request), limit)
         shapes = [_shape(each) for each in found]
-        ids: list[UUID | None] = [shape.id for shape in shapes] or [None]
-        page = Page(data=shapes, first_id=ids[0], last_id=ids[-1], has_more=has_more)
-        return model_response(page)
+        return model_response(Page.of(shapes, has_more=has_more))
 
     async def read_revocations(_: Request) -> Response:
         keys, complete = await api_keys.revoked_lately()

@@ -24,20 +24,12 @@ from parley_events.cloudevents import Record
 from parley_session.relay.outbox import Batch, Outbox, connection_settings
 from parley_session.relay.outbox_sql import SESSIONS_OUTBOX, OutboxTable
 from parley_session.storage.database import Connection
+from parley_session.storage.database_errors import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
 
 TURN_OPENED_DELAY_SECONDS = 0.025
 """Events that open a turn are published this late: the turn's claim and first token go first."""
-
-_DATABASE_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    # Raised on a connection that was lost a moment ago.
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
 
 
 class RelaySettings(SettingsGroup):
@@ -121,7 +113,7 @@ class Relay:
             self._on_log_result(False)
             await self._close_writer()
             await self._wait_after_failure(str(error))
-        except _DATABASE_ERRORS as error:
+        except DATABASE_ERRORS as error:
             # The class alone: a message of the database may quote a row.
             self._close_connection()
             await self._wait_after_failure(f"The event store failed: {type(error).__name__}.")

@@ -19,7 +19,7 @@ from parley_session.relay.outbox_sql import (
     OutboxTable,
 )
 from parley_session.storage.database import Connection
-from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
+from parley_session.storage.database_errors import DATABASE_ERRORS
 from parley_session.storage.due_sessions import count_due_sessions
 from parley_session.storage.keys.wrapped_key_counts import count_wrapped_keys
 
@@ -32,7 +32,6 @@ KEY_COUNT_INTERVAL_SECONDS = 3_600.0
 """Counting reads every session's row; the counts matter when a master key is replaced."""
 _KEY_COUNT_TIMEOUT_SECONDS = 30.0
 
-_DATABASE_ERRORS: tuple[type[Exception], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
 # Arbitrary advisory-lock key, shared by the monitors of all replicas.
 _LOCK_KEY = 0x6F7574626F78
 _RETRY_INITIAL_SECONDS, _RETRY_MAX_SECONDS = 0.5, 5
@@ -81,7 +80,7 @@ class StoreMonitor:
         while True:
             try:
                 await self._monitor()
-            except _DATABASE_ERRORS as error:
+            except DATABASE_ERRORS as error:
                 if not self._backoff.failures:
                     log.warning("store monitor failed, retrying: %s", type(error).__name__)
             except Exception as error:

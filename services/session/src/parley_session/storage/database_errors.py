@@ -1,4 +1,4 @@
-"""Exceptions that mean that the database is unavailable, as opposed to a bug."""
+"""Exceptions of the database, and those that mean that it is unavailable, as opposed to a bug."""
 
 import asyncpg
 
@@ -15,3 +15,5 @@ DATABASE_UNAVAILABLE: tuple[type[Exception], ...] = (
     # A standby answers with it until it is promoted.
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+DATABASE_ERRORS: tuple[type[Exception], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)

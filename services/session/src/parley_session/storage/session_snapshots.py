@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from parley_core.storage.postgres_pool import Pool
 from parley_session.domain.session import state
 from parley_session.domain.session.state import Session
-from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
+from parley_session.storage.database_errors import DATABASE_ERRORS
 
 EVENTS_PER_SNAPSHOT = 500
 """A load decodes fewer events than this, which takes some 10 ms; a snapshot of 10,000 messages has
@@ -27,9 +26,7 @@ EVENTS_PER_SNAPSHOT = 500
 # Another fold may make another session of the same events.
 _FOLD = hashlib.sha256(Path(state.__file__).read_bytes()).digest()[:8]
 
-_FAILURES: tuple[type[Exception], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
-
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def _to_plain(value: Any) -> Any:
@@ -101,5 +98,5 @@ class SessionSnapshots:
                 encode_snapshot(session),
                 session.version,
             )
-        except _FAILURES as error:
-            _log.warning("cannot store a snapshot of a session: %s", type(error).__name__)
+        except DATABASE_ERRORS as error:
+            log.warning("cannot store a snapshot of a session: %s", type(error).__name__)

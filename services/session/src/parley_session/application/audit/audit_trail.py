@@ -48,8 +48,7 @@ class AuditTrail:
         """A page of the tenant's records."""
         found, has_more = await self._store.page(tenant, wanted)
         shapes = [_shape(each) for each in found]
-        ids: list[UUID | None] = [shape.id for shape in shapes] or [None]
-        return Page(data=shapes, first_id=ids[0], last_id=ids[-1], has_more=has_more)
+        return Page.of(shapes, has_more=has_more)
 
 
 def _refusal(refused: RefusedAccess) -> AuditData:
