@@ -77,9 +77,7 @@ async def list_revocations(
     "/audit",
     summary="Read the audit trail of the tenant",
     response_model=AuditPage,
-    responses=responses(
-        {200: examples.json_example(examples.AUDIT_PAGE)}, {403: ("missing_scope",)}
-    ),
+    responses=responses({200: examples.json_example(examples.AUDIT_PAGE)}, _FORBIDDEN),
     dependencies=[STRICT_QUERY],
 )
 async def read_audit_trail(

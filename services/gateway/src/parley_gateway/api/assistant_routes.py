@@ -8,7 +8,6 @@ from starlette.responses import JSONResponse, Response
 from parley_contracts.api_models import Assistant
 from parley_gateway.api import examples
 from parley_gateway.api.responses import ASSISTANT, BODY, COMMAND, MODELS, Codes, responses
-from parley_gateway.http.forwarding import passthrough_response
 from parley_gateway.http.request_parsing import (
     STRICT_QUERY,
     IdempotencyHeaders,
@@ -121,14 +120,12 @@ async def revise_assistant(
 async def retire_assistant(
     caller: CurrentCaller,
     forwarder: ForwarderDependency,
-    upstreams: UpstreamsDependency,
     assistant_id: PathAssistantId,
 ) -> Response:
     """Requires the scope `assistants:write` or `admin`. The assistant accepts no new session;
     existing ones continue.
     """
-    path = f"/assistants/{assistant_id}"
-    return passthrough_response(await forwarder.call(upstreams.session, "DELETE", path, caller))
+    return await forwarder.forward_command("DELETE", f"/assistants/{assistant_id}", caller)
 
 
 @router.get(

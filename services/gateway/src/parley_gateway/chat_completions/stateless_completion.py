@@ -17,7 +17,7 @@ from parley_core.http.service_client import ServiceClient
 from parley_core.streaming.sse import EventTooLarge, SSEFramer
 from parley_gateway.chat_completions.errors import error_event
 from parley_gateway.http.sse_response import SSEResponse
-from parley_gateway.http.stream_limiter import Stop
+from parley_gateway.http.stream_limiter import Stop, shutting_down
 
 _PATH = "/completions"
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -72,7 +72,7 @@ class StatelessCompletion:
             receive,
             send,
             stop,
-            last_event_when_stopping=lambda error: error_event(error or _shutting_down()),
+            last_event_when_stopping=lambda error: error_event(error or shutting_down()),
         )
 
     async def _whole_response(
@@ -97,7 +97,7 @@ class StatelessCompletion:
         if reason == "stopping" and (error := stop.result()) is not None:
             raise error
         if reason != "done":
-            raise _shutting_down()  # Or the client has disconnected, and nobody reads this.
+            raise shutting_down()  # Or the client has disconnected, and nobody reads this.
         return Response(calling.result().body, media_type="application/json")
 
     async def _events(self, call: CompletionCall, caller: Caller) -> AsyncGenerator[bytes, None]:
@@ -117,10 +117,6 @@ class StatelessCompletion:
                     yield framer.feed(received)
             except (aiohttp.ClientError, TimeoutError, OSError, EventTooLarge):
                 yield error_event(_interrupted())
-
-
-def _shutting_down() -> ParleyError:
-    return Unavailable("The server is shutting down. Please retry.", code="gateway_busy")
 
 
 def _interrupted() -> ParleyError:

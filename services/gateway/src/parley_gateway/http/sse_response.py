@@ -7,9 +7,9 @@ from contextlib import aclosing
 from starlette.types import Receive, Send
 
 from parley_contracts import turn_sse as sse
-from parley_core.http.errors import ParleyError, Unavailable
+from parley_core.http.errors import ParleyError
 from parley_core.http.request_lifetime import RequestLifetime
-from parley_gateway.http.stream_limiter import Stop
+from parley_gateway.http.stream_limiter import Stop, shutting_down
 
 HEARTBEAT_SECONDS: float = sse.HEARTBEAT_SECONDS
 
@@ -49,9 +49,7 @@ class SSEResponse:
         elif reason == "stopping":
             error = stop.result()
             if not self._has_started:
-                raise error or Unavailable(
-                    "The server is shutting down. Please retry.", code="gateway_busy"
-                )
+                raise error or shutting_down()
             last = last_event_when_stopping(error)
         if reason in ("done", "stopping"):
             await send({"type": "http.response.body", "body": last})

@@ -79,7 +79,7 @@ class StreamLimiter:
         a token that was revoked since the request was authenticated.
         """
         if self.draining:
-            raise _shutting_down()
+            raise shutting_down()
         with self._limit.slot(principal):
             async with self._within_limits(principal):
                 with self._stoppable(principal, kind) as stop:
@@ -89,7 +89,7 @@ class StreamLimiter:
     def _stoppable(self, principal: Principal, kind: StreamKind) -> Iterator[Stop]:
         if self.draining:
             # It began while the limits were asked.
-            raise _shutting_down()
+            raise shutting_down()
         self._revocations.check(principal)
         stop: Stop = asyncio.get_running_loop().create_future()
         self._stops[stop] = kind, principal
@@ -131,5 +131,5 @@ class StreamLimiter:
         asyncio.get_running_loop().call_later(seconds, end)
 
 
-def _shutting_down() -> Unavailable:
+def shutting_down() -> Unavailable:
     return Unavailable("The server is shutting down. Please retry.", code="gateway_busy")
