@@ -15,6 +15,7 @@ from parley_contracts.session_api.limits import MAX_TOKEN_LIFETIME_SECONDS
 from parley_contracts.session_api.revocation_bodies import RevokedTokens
 from parley_core.auth.principal import Credential, Principal
 from parley_gateway.auth.revocation_list import RevocationList
+from parley_gateway.schemas.responses import NotReady
 from parley_testing.eventually import eventually
 from parley_testing.fake_service import raw
 from parley_testing.session_service import FakeSessionService
@@ -187,6 +188,7 @@ async def test_a_gateway_is_not_ready_and_accepts_nobody_before_it_knows_the_rev
     gateway = await start(QUICK_POLL)
     ready, body = await gateway.get("/readyz")
     assert (ready, body["missing"]) == (503, ["session"])
+    assert NotReady.model_validate(body).status == "starting"
     refused = await gateway.expect_error("GET", "/v1/assistants", bearer=issued())
     assert refused[:2] == (503, "session_unavailable")
     session.is_unavailable = False

@@ -11,6 +11,7 @@ from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
 from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.http.stream_limiter import StreamLimiter
+from parley_gateway.schemas.responses import NotReady
 from parley_testing.eventually import eventually
 from parley_testing.session_service import FakeSessionService
 
@@ -101,7 +102,7 @@ async def test_at_shutdown_new_streams_are_rejected(
     assert (await gateway.submit())[0] == 503
     assert session.turns == {}
     status, body = await gateway.get("/readyz")
-    assert (status, body["status"]) == (503, "stopping")
+    assert (status, NotReady.model_validate(body).status) == (503, "stopping")
 
 
 async def test_at_shutdown_a_client_that_waits_for_a_whole_reply_gets_reply_pending(

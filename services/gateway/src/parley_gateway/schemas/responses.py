@@ -274,5 +274,5 @@ class Health(Shape):
 
 
 class NotReady(Shape):
-    status: Literal["unavailable", "stopping"]
-    missing: list[Literal["session", "inference", "history"]]
+    status: Literal["starting", "stopping", "stuck"]
+    missing: list[Literal["token_issuer", "session"]]
