@@ -70,7 +70,7 @@ def create_app(settings: SessionSettings) -> Starlette:
         policies.replace(fresh_policies)
         prices.replace(fresh_prices)
         limit_rules.replace(fresh_limit_rules)
-        limits_audit.reloaded()
+        limits_audit.on_reloaded()
         settings.service_keys.replace(fresh.service_keys)
         settings.tls.replace(fresh.tls)
         settings.database.replace(fresh.database)

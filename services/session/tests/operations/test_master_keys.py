@@ -21,7 +21,7 @@ from parley_core.auth.caller import Caller
 from parley_core.crypto.master_keys import MasterKeys, master_key_id_of
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
-from parley_session.operations.master_keys.rewrap import Rewrap, Rewrapped, RewrapRuns
+from parley_session.operations.master_keys.rewrap import Rewrap, RewrapAlreadyRunning, RewrapResult
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.keys.search_keys import SearchKeys
@@ -182,7 +182,7 @@ async def test_keys_that_a_process_wraps_with_the_old_master_key_meanwhile_are_r
 
     wrapped = await keyring_of(OLD).wrap(DataKey.generate(), uuid4())
 
-    async def run(rewrap: Rewrap) -> Rewrapped:
+    async def run(rewrap: Rewrap) -> RewrapResult:
         connection = rewrap._connection
         result = await run_once(rewrap)
         await connection.execute("UPDATE sessions SET wrapped_key = $1", wrapped)
@@ -200,7 +200,7 @@ async def test_only_one_process_rewraps_at_a_time(
     first, second = [await asyncpg.connect(store_database) for _ in range(2)]
     try:
         await Rewrap(first, keyring_of(NEW)).run()
-        with pytest.raises(RewrapRuns):
+        with pytest.raises(RewrapAlreadyRunning):
             await Rewrap(second, keyring_of(NEW)).run()
     finally:
         await first.close()

@@ -46,8 +46,8 @@ def revocation_routes(revocations: Revocations, api_keys: ApiKeys) -> Sequence[R
         return model_response(Page.of(shapes, has_more=has_more))
 
     async def read_revocations(_: Request) -> Response:
-        keys, complete = await api_keys.revoked_lately()
-        tokens, tokens_complete = await revocations.made_lately()
+        keys, complete = await api_keys.recently_revoked()
+        tokens, tokens_complete = await revocations.recently_made()
         response = RevocationsResponse([*keys], complete, [*_revoked(tokens)], tokens_complete)
         return json_response(response)
 

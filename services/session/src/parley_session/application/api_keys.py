@@ -136,9 +136,9 @@ class ApiKeys:
             await self._store.mark_used(unmarked)
         return found
 
-    async def revoked_lately(self) -> tuple[Sequence[UUID], bool]:
-        """Keys that were revoked lately, and whether these are all of them."""
-        return await self._store.revoked_lately()
+    async def recently_revoked(self) -> tuple[Sequence[UUID], bool]:
+        """Keys that were revoked recently, and whether these are all of them."""
+        return await self._store.recently_revoked()
 
     def _check(self, principal: Principal, definition: ApiKeyDefinition) -> None:
         if missing := sorted({*definition.scopes} - principal.scopes):
@@ -150,9 +150,7 @@ class ApiKeys:
         self._check_limits(principal, definition)
         expires_at, now = definition.expires_at, self._clock()
         if expires_at is not None and not now < expires_at < now + _MAX_LIFETIME:
-            raise InvalidRequest(
-                "An API key expires in the future, within 10 years.", param="expires_at"
-            )
+            raise InvalidRequest("Must be in the future, within 10 years.", param="expires_at")
 
     def _check_limits(self, principal: Principal, definition: ApiKeyDefinition) -> None:
         """Raises InvalidRequest."""
@@ -166,8 +164,7 @@ class ApiKeys:
                 continue
             if not self._rules.limit_any([name]):
                 raise InvalidRequest(
-                    f"The operator limits no `{name}`, so that those of an API key cannot be "
-                    "limited either.",
+                    f"The operator sets no limit `{name}`, so an API key cannot have it either.",
                     param=f"limits.{name}",
                 )
             if value > own.get(name, value):

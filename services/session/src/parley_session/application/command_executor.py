@@ -31,7 +31,7 @@ from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
 from parley_session.storage.append.append_condition import AppendCondition
 from parley_session.storage.event_store import EventStore, LoadedSession
-from parley_session.storage.turn_counts import Windows
+from parley_session.storage.turn_counts import UsageWindows
 
 MAX_APPEND_ATTEMPTS = 8
 """Attempts against concurrent appends; eight in a row mean that a client floods one stream."""
@@ -48,7 +48,7 @@ class CommandResult:
 
     loaded: LoadedSession
     events: Sequence[Event]
-    windows: Windows | None = None
+    windows: UsageWindows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,8 @@ class CommandExecutor:
             )
         tenant = session.tenant if session else metadata.actor.tenant
         changes = audited_changes(events, caller, tenant, as_system=metadata.actor.system)
-        windows: list[Windows] = []
-        with self._limits.refused() if self._limits else nullcontext():
+        windows: list[UsageWindows] = []
+        with self._limits.as_responses() if self._limits else nullcontext():
             async with self._admitted(turn_id, metadata.actor):
                 after = await self._store.append(
                     loaded,

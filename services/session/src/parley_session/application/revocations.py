@@ -77,9 +77,9 @@ class Revocations:
         found = await self._store.of_tenant(tenant, after, limit + 1)
         return found[:limit], len(found) > limit
 
-    async def made_lately(self) -> tuple[Sequence[Revocation], bool]:
-        """Those that were made lately, and whether these are all of them."""
-        return await self._store.made_lately()
+    async def recently_made(self) -> tuple[Sequence[Revocation], bool]:
+        """Those that were made recently, and whether these are all of them."""
+        return await self._store.recently_made()
 
     async def all_after(self, after: UUID | None) -> Sequence[Revocation]:
         """A page of all tenants'; the next one follows its last id. The last page is empty."""

@@ -1,9 +1,9 @@
 """Adapter: a symmetric key of AWS KMS.
 
-API: https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html and API_Decrypt.html. What
-it makes of a key is KMS's ciphertext blob. KMS has no batches: the keys of a batch are separate
-calls, some at a time. awscrt signs them (Signature Version 4) with the credentials that AWS's own
-tools would find: environment, profile, web identity, container, instance.
+API: https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html and API_Decrypt.html. A
+wrapped key is a ciphertext blob of KMS. KMS has no batches: the keys of a batch are separate calls,
+of which some run at a time. awscrt signs them (Signature Version 4) with the credentials that the
+tools of AWS would find: environment, profile, web identity, container, instance.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ import msgspec
 from parley_core.crypto.master_keys import AwsKmsKey
 from parley_core.runtime.backoff import backoff_delay
 from parley_core.runtime.settings import InvalidSettings
-from parley_session.key_management.key_service_client import KeyServiceClient, NoAnswer
+from parley_session.key_management.key_service_client import KeyServiceClient, KeyServiceError
 from parley_session.key_management.key_service_monitor import KeyServiceMonitor, Operation
 from parley_session.key_management.key_wrapper import KeyItem
 
 _MAX_CONCURRENT_CALLS = 16
 # The blob is damaged, of another key, or was wrapped for another id; the name may have a prefix.
-_NOT_OURS = ("InvalidCiphertextException", "IncorrectKeyException")
+_CANNOT_UNWRAP = ("InvalidCiphertextException", "IncorrectKeyException")
 # The quotas of an account are per second:
 # https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html
 _THROTTLED = "ThrottlingException"
@@ -37,7 +37,7 @@ _RETRY_SECONDS = (0.2, 0.5)
 _ERROR_NAME = re.compile(r"(?:.*#)?([A-Za-z]{1,80})")
 
 
-class _Throttled(NoAnswer):
+class _Throttled(KeyServiceError):
     """KMS may answer the same request a moment later."""
 
 
@@ -78,7 +78,7 @@ class AwsKms:
             }
 
             async def ask() -> list[bytes | None]:
-                return [await self._post_again(action, msgspec.json.encode(body), wanted)]
+                return [await self._post_with_retries(action, msgspec.json.encode(body), wanted)]
 
             async with self._concurrent:
                 [answer] = await self._client.call(operation, ask)
@@ -91,8 +91,8 @@ class AwsKms:
                 raise answer
         return [answer for answer in answers if not isinstance(answer, BaseException)]
 
-    async def _post_again(self, action: str, body: bytes, wanted: str) -> bytes | None:
-        """`_post`, again for this key alone if KMS throttles it. Raises NoAnswer."""
+    async def _post_with_retries(self, action: str, body: bytes, wanted: str) -> bytes | None:
+        """`_post`, again for this key alone if KMS throttles it. Raises KeyServiceError."""
         for attempt in range(1, _MAX_ATTEMPTS):
             try:
                 return await self._post(action, body, wanted)
@@ -102,7 +102,7 @@ class AwsKms:
         return await self._post(action, body, wanted)
 
     async def _post(self, action: str, body: bytes, wanted: str) -> bytes | None:
-        """Raises NoAnswer."""
+        """Raises KeyServiceError."""
         headers = await self._signed(action, body)
         answer = await self._client.post(self._url, body, headers)
         try:
@@ -110,11 +110,11 @@ class AwsKms:
             if answer.status == 200:
                 return base64.b64decode(decoded[wanted], validate=True)
         except (msgspec.DecodeError, LookupError, TypeError, binascii.Error):
-            raise NoAnswer(f"HTTP {answer.status}") from None
+            raise KeyServiceError(f"HTTP {answer.status}") from None
         name = _ERROR_NAME.fullmatch(str(decoded.get("__type")))
-        if name and name[1] in _NOT_OURS and action == "Decrypt":
+        if name and name[1] in _CANNOT_UNWRAP and action == "Decrypt":
             return None
-        kind = _Throttled if name and name[1] == _THROTTLED else NoAnswer
+        kind = _Throttled if name and name[1] == _THROTTLED else KeyServiceError
         raise kind(f"HTTP {answer.status} {name[1] if name else ''}".strip())
 
     async def _signed(self, action: str, body: bytes) -> Mapping[str, str]:
@@ -142,5 +142,5 @@ class AwsKms:
         try:
             await asyncio.wrap_future(auth.aws_sign_request(request, config))
         except AwsCrtError as error:
-            raise NoAnswer(f"the request cannot be signed: {error.name}") from None
+            raise KeyServiceError(f"the request cannot be signed: {error.name}") from None
         return dict(request.headers)

@@ -1,4 +1,4 @@
-"""Unwrapped keys of a key service in memory, and its calls in batches."""
+"""Caches the unwrapped keys of a key service in memory, and calls it in batches."""
 
 import asyncio
 import time
@@ -23,22 +23,22 @@ MAX_CACHED_KEYS = 10_000
 """About 4 MB."""
 
 
-class _Unwrapped(NamedTuple):
+class _CachedKey(NamedTuple):
     value: bytes
-    at: float
+    unwrapped_at: float
 
 
 class CachedKeyWrapper:
-    """What is asked for at the same time shares a call, and one call runs at a time.
+    """Concurrent requests share a call, and one call runs at a time.
 
-    The stored wrapped key is always read first, so an erased key is never found here.
+    Callers read the stored wrapped key first, so they never look up an erased key here.
     """
 
     def __init__(self, service: KeyWrapper, clock: Callable[[], float] = time.monotonic) -> None:
         self._service, self._clock = service, clock
         self._wraps = Batcher(self._wrap, max_keys=MAX_BATCH_KEYS)
         self._unwraps = Batcher(self._unwrap, max_keys=MAX_BATCH_KEYS)
-        self._unwrapped: TTLCache[KeyItem, _Unwrapped] = TTLCache(
+        self._unwrapped: TTLCache[KeyItem, _CachedKey] = TTLCache(
             MAX_CACHED_KEYS, STALE_SECONDS, timer=clock
         )
 
@@ -56,7 +56,7 @@ class CachedKeyWrapper:
 
     async def _get(self, item: KeyItem) -> bytes | None:
         cached = self._unwrapped.get(item)
-        if cached and self._clock() - cached.at <= FRESH_SECONDS:
+        if cached and self._clock() - cached.unwrapped_at <= FRESH_SECONDS:
             return cached.value
         try:
             return await self._unwraps.get(item)
@@ -70,8 +70,8 @@ class CachedKeyWrapper:
         wrapped = dict(zip(items, await self._service.wrap(items), strict=True))
         # The next request of a new session usually follows at once.
         for item, value in wrapped.items():
-            unwraps_to = _Unwrapped(item.value, wrapped_at)
-            self._unwrapped[KeyItem(value, item.wrapped_for)] = unwraps_to
+            cached = _CachedKey(item.value, wrapped_at)
+            self._unwrapped[KeyItem(value, item.wrapped_for)] = cached
         return wrapped
 
     async def _unwrap(self, items: Sequence[KeyItem]) -> Mapping[KeyItem, bytes | None]:
@@ -79,5 +79,5 @@ class CachedKeyWrapper:
         values = dict(zip(items, await self._service.unwrap(items), strict=True))
         for item, value in values.items():
             if value is not None:
-                self._unwrapped[item] = _Unwrapped(value, asked_at)
+                self._unwrapped[item] = _CachedKey(value, asked_at)
         return values

@@ -40,8 +40,8 @@ class ServiceAnswer:
     body: bytes
 
 
-class NoAnswer(Exception):
-    """The service answered, but not the question; the message goes to the log."""
+class KeyServiceError(Exception):
+    """The service refused the request, or its answer is malformed; the message is logged."""
 
 
 class KeyServiceClient:
@@ -64,7 +64,7 @@ class KeyServiceClient:
     async def call(
         self, operation: Operation, ask: Callable[[], Awaitable[list[bytes | None]]]
     ) -> list[bytes | None]:
-        """Return what `ask` returns, which calls `post` and raises NoAnswer.
+        """Return what `ask` returns, which calls `post` and raises KeyServiceError.
 
         Raises KeyServiceUnavailable, at once while the circuit is open.
         """
@@ -75,7 +75,7 @@ class KeyServiceClient:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 with span(f"{operation} {self._adapter}", "client"):
                     answer = await ask()
-        except (NoAnswer, *_ERRORS) as error:
+        except (KeyServiceError, *_ERRORS) as error:
             self._fail(error)
             self._monitor.observe(self._adapter, operation, self._clock() - started, ok=False)
             raise self._unavailable() from None
@@ -110,7 +110,7 @@ class KeyServiceClient:
             async for chunk in response.content.iter_any():
                 answer += chunk
                 if len(answer) > _MAX_ANSWER_BYTES:
-                    raise NoAnswer(f"HTTP {response.status} with a body that is too long")
+                    raise KeyServiceError(f"HTTP {response.status} with a body that is too long")
             return ServiceAnswer(response.status, bytes(answer))
 
     async def aclose(self) -> None:
@@ -121,7 +121,7 @@ class KeyServiceClient:
     def _fail(self, error: Exception) -> None:
         if self._circuit.failures == 0:
             # Of consecutive ones, only the first.
-            reason = str(error) if isinstance(error, NoAnswer) else type(error).__name__
+            reason = str(error) if isinstance(error, KeyServiceError) else type(error).__name__
             log.warning("the key service of master key %s failed: %s", self._key_id, reason)
         self._circuit.on_failure(self._clock())
 

@@ -8,7 +8,7 @@ from parley_core.crypto.master_keys import KeyUnavailable
 
 
 class KeyItem(NamedTuple):
-    """A key, or what a master key made of it, and the id that it is wrapped for."""
+    """A key, in the clear or wrapped, and the id that it is wrapped for."""
 
     value: bytes
     wrapped_for: UUID

@@ -27,7 +27,7 @@ from parley_session.key_management.key_service_monitor import KeyServiceMonitor
 from parley_session.key_management.key_wrapper import KeyItem, KeyWrapper
 from parley_session.key_management.local_key_wrapper import LocalKeyWrapper
 
-Unwrapped: TypeAlias = DataKey | UnknownMasterKey | UnsealError
+UnwrapResult: TypeAlias = DataKey | UnknownMasterKey | UnsealError
 
 
 class Keyring:
@@ -98,12 +98,12 @@ class Keyring:
             keys.append(key)
         return keys
 
-    async def try_unwrap_all(self, wrapped: Sequence[tuple[bytes, UUID]]) -> Sequence[Unwrapped]:
+    async def try_unwrap_all(self, wrapped: Sequence[tuple[bytes, UUID]]) -> Sequence[UnwrapResult]:
         """In the order given, each key or why it cannot be unwrapped.
 
         Raises KeyServiceUnavailable.
         """
-        found: list[Unwrapped | None] = [None] * len(wrapped)
+        found: list[UnwrapResult | None] = [None] * len(wrapped)
         by_key_id: defaultdict[str, list[int]] = defaultdict(list)
         for index, (each, wrapped_for) in enumerate(wrapped):
             try:

@@ -1,6 +1,6 @@
 """Adapter: a master key in the settings, which wraps with AES-256-GCM.
 
-What it makes of a key: 12-byte nonce, ciphertext with its 16-byte tag.
+A wrapped key is a nonce of 12 bytes and the ciphertext with its tag of 16 bytes.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Adapter: a key of the transit secrets engine of HashiCorp Vault, or of OpenBao.
 
 API: https://developer.hashicorp.com/vault/api-docs/secret/transit (encrypt and decrypt data, with
-`batch_input`) and https://openbao.org/api-docs/secret/transit/. What it makes of a key is the text
+`batch_input`) and https://openbao.org/api-docs/secret/transit/. A wrapped key is the text
 `vault:v<version of the key>:<base64>`.
 """
 
@@ -19,7 +19,7 @@ from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.text_files import InvalidFile, read_secret_file
 from parley_session.key_management.key_service_client import (
     KeyServiceClient,
-    NoAnswer,
+    KeyServiceError,
     ServiceAnswer,
 )
 from parley_session.key_management.key_service_monitor import KeyServiceMonitor
@@ -81,7 +81,7 @@ class VaultTransit:
         await self._client.aclose()
 
     async def _post(self, action: str, inputs: Sequence[Mapping[str, str]]) -> list[_Result]:
-        """Raises NoAnswer."""
+        """Raises KeyServiceError."""
         key = self._key
         url = f"{key.address.rstrip('/')}/v1/{key.mount}/{action}/{quote(key.key, safe='')}"
         body = msgspec.json.encode({"batch_input": inputs})
@@ -93,7 +93,7 @@ class VaultTransit:
             # For every call: an agent that renews the token replaces the file.
             token = read_secret_file(Path(self._key.token_file)).strip()
         except InvalidFile as invalid:
-            raise NoAnswer(f"its token_file is unusable: {invalid}") from None
+            raise KeyServiceError(f"its token_file is unusable: {invalid}") from None
         headers = {"x-vault-token": token, "x-vault-request": "true"}
         if self._key.namespace:
             headers["x-vault-namespace"] = self._key.namespace
@@ -105,17 +105,17 @@ def _results(answer: ServiceAnswer, count: int) -> list[_Result]:
     try:
         body = msgspec.json.decode(answer.body, type=_Body)
     except msgspec.DecodeError:
-        raise NoAnswer(f"HTTP {answer.status}") from None
+        raise KeyServiceError(f"HTTP {answer.status}") from None
     results = body.data.batch_results if body.data else None
     if answer.status not in (200, 400) or results is None or len(results) != count:
         reasons = "; ".join(body.errors or ())[:_MAX_LOGGED]
-        raise NoAnswer(f"HTTP {answer.status} {reasons}".strip())
+        raise KeyServiceError(f"HTTP {answer.status} {reasons}".strip())
     return results
 
 
 def _ciphertext(result: _Result) -> bytes:
     if not result.ciphertext:
-        raise NoAnswer((result.error or "no ciphertext")[:_MAX_LOGGED])
+        raise KeyServiceError((result.error or "no ciphertext")[:_MAX_LOGGED])
     return result.ciphertext.encode()
 
 

@@ -27,7 +27,7 @@ from parley_session.storage.append.statement import Statement
 from parley_session.storage.event_cache import RecentEvents, SessionCache
 from parley_session.storage.event_rows import event_from_row
 from parley_session.storage.session_snapshots import SessionSnapshots
-from parley_session.storage.turn_counts import Windows
+from parley_session.storage.turn_counts import UsageWindows
 
 _FIND = "SELECT version, wrapped_key FROM sessions WHERE id = $1"
 # Bounds the memory of a load, and how long it blocks the event loop.
@@ -136,7 +136,7 @@ class EventStore:
         idempotency_record: IdempotencyRecord | None = None,
         condition: AppendCondition | None = None,
         audited: Sequence[AuditData] = (),
-        on_counted: Callable[[Windows], None] = lambda _: None,
+        on_counted: Callable[[UsageWindows], None] = lambda _: None,
     ) -> LoadedSession | None:
         """Append events that follow `loaded`.
 
@@ -238,7 +238,7 @@ class EventStore:
         statement: Statement,
         opens_turn: bool = False,
         condition: AppendCondition | None = None,
-        on_counted: Callable[[Windows], None] = lambda _: None,
+        on_counted: Callable[[UsageWindows], None] = lambda _: None,
     ) -> bool:
         """Raises LimitReached."""
         started = time.perf_counter()

@@ -165,7 +165,7 @@ class CountedTurn:
         }
         return [values.get(subject) for subject in self.subjects]
 
-    def windows_of(self, counted: Sequence[Any]) -> "Windows":
+    def windows_of(self, counted: Sequence[Any]) -> "UsageWindows":
         """Those of tokens, from the result of count_turn and TOKENS_USED. Raises LimitReached."""
         refusal, now, used = counted
         self._check(refusal)
@@ -175,7 +175,7 @@ class CountedTurn:
             for name, number in zip(_TOKENS_READ, numbers, strict=True)
         }
         minute = now.replace(second=0, microsecond=0)
-        return Windows(by_limit, now, minute, minute.replace(hour=0, minute=0))
+        return UsageWindows(by_limit, now, minute, minute.replace(hour=0, minute=0))
 
     def _check(self, refusal: str | None) -> None:
         if refusal is None:
@@ -193,7 +193,7 @@ class CountedTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class UsageWindows:
     """`used` by subject and limit; the starts of this minute and, in UTC, of this day.
 
     Costs, and what is `reserved` by subject, are in micro-units, rounded up.
@@ -210,7 +210,7 @@ class TurnCounts:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def count_completion(self, id: UUID, counted: CountedTurn) -> Windows:
+    async def count_completion(self, id: UUID, counted: CountedTurn) -> UsageWindows:
         """Count a completion without a session as a turn. Raises LimitReached."""
         if counted.cost is None:
             statement, arguments = _COUNT, counted.arguments
@@ -224,7 +224,7 @@ class TurnCounts:
         """End the reservation of a completion that did not run."""
         await self._pool.execute(_RELEASE, principal.tenant, id)
 
-    async def read(self, principal: Principal, limits: Sequence[Limit]) -> Windows:
+    async def read(self, principal: Principal, limits: Sequence[Limit]) -> UsageWindows:
         subjects = sorted({limit.subject(principal.user) for limit in limits})
         rows = await self._pool.fetch(_READ, principal.tenant, subjects)
         used = {
@@ -239,7 +239,7 @@ class TurnCounts:
                 used |= {(row["subject"], name): _micros(row[name]) for name in _BUDGETS}
                 reserved[row["subject"]] = _micros(row["reserved"])
         now, minute, day = rows[0]["now"], rows[0]["this_minute"], rows[0]["this_day"]
-        return Windows(used, now, minute, day, reserved)
+        return UsageWindows(used, now, minute, day, reserved)
 
     async def delete_old(self) -> None:
         """Delete the rows of people who did nothing for two days, a bounded number per call.

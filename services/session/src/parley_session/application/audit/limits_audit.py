@@ -23,7 +23,7 @@ class LimitsAudit:
         self._loaded = asyncio.Event()
         self._loaded.set()
 
-    def reloaded(self) -> None:
+    def on_reloaded(self) -> None:
         """The rules were replaced by those of a file that was read again."""
         self._loaded.set()
 

@@ -26,7 +26,7 @@ from parley_session.application.turns.turn_costs import TurnCosts
 from parley_session.domain.session.state import Session, fold
 from parley_session.storage.append.append_condition import WithinLimits
 from parley_session.storage.append.counted_usage import UsageCounted
-from parley_session.storage.turn_counts import CountedTurn, LimitReached, TurnCounts, Windows
+from parley_session.storage.turn_counts import CountedTurn, LimitReached, TurnCounts, UsageWindows
 
 _MAX_REMEMBERED = 10_000
 
@@ -98,7 +98,7 @@ class TurnLimits:
         if counted.has_budget:
             counted = replace(counted, cost=self._costs.of_completion(request))
         id = uuid4()
-        with self.refused():
+        with self.as_responses():
             windows = await self._counts.count_completion(id, counted)
         headers = await self.token_headers(principal, request.model, windows)
         return AdmittedCompletion(id if counted.has_budget else None, headers)
@@ -116,8 +116,8 @@ class TurnLimits:
         return counted.subjects if counted else ()
 
     @contextmanager
-    def refused(self) -> Iterator[None]:
-        """Turns LimitReached into the response to the request."""
+    def as_responses(self) -> Iterator[None]:
+        """Turn LimitReached into the error of the response."""
         try:
             yield
         except LimitReached as reached:
@@ -138,7 +138,7 @@ class TurnLimits:
             ) from None
 
     async def token_headers(
-        self, principal: Principal, model: str, windows: Windows | None
+        self, principal: Principal, model: str, windows: UsageWindows | None
     ) -> Mapping[str, str]:
         """The headers of the limit of tokens of which the least is left, if there is one.
 
@@ -186,7 +186,7 @@ class TurnLimits:
         limits = [each for each in self._rules.of(principal, model) if each.name not in without]
         return CountedTurn(principal.tenant, principal.user, limits) if limits else None
 
-    def _status(self, limit: Limit, principal: Principal, windows: Windows) -> LimitStatus:
+    def _status(self, limit: Limit, principal: Principal, windows: UsageWindows) -> LimitStatus:
         subject, is_budget = limit.subject(principal.user), limit.name in BUDGETS
         return LimitStatus(
             name=limit.name,
@@ -201,7 +201,7 @@ class TurnLimits:
         )
 
 
-def _resets_at(name: LimitName, windows: Windows) -> datetime | None:
+def _resets_at(name: LimitName, windows: UsageWindows) -> datetime | None:
     if name == "open_turns":
         return None
     if name in ("tokens_per_day", "cost_per_day"):

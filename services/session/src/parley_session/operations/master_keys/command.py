@@ -14,7 +14,7 @@ from parley_core.storage.migrations import require_database_migrated
 from parley_session.key_management.key_wrapper import KeyServiceUnavailable
 from parley_session.key_management.keyring import opened_keyring
 from parley_session.operations.confirmation import is_confirmed
-from parley_session.operations.master_keys.rewrap import Rewrap, RewrapRuns
+from parley_session.operations.master_keys.rewrap import Rewrap, RewrapAlreadyRunning
 from parley_session.operations.operator_acts import operator_act
 from parley_session.operations.progress import Progress
 from parley_session.settings import KeysSettings
@@ -23,7 +23,7 @@ from parley_session.storage.database import Connection, connect_for_maintenance
 from parley_session.storage.keys.wrapped_key_counts import (
     DAMAGED,
     count_wrapped_keys,
-    listed,
+    format_counts,
     missing_keys,
 )
 from parley_session.storage.migrations import MIGRATIONS
@@ -158,15 +158,15 @@ async def _rewrap(
                 # Before the first key: a rewrap that is killed is recorded, too.
                 record = operator_act("rewrap", "master_keys.rewrapped", ("master_key", to))
                 await append_records(connection, [record])
-            result = await (rewrap.try_out() if dry_run else rewrap.run())
-    except RewrapRuns as error:
+            result = await (rewrap.dry_run() if dry_run else rewrap.run())
+    except RewrapAlreadyRunning as error:
         print(error, file=sys.stderr)
         return 1
     except KeyServiceUnavailable as error:
         print(f"Stopped: {error}. Run the command again to continue.", file=sys.stderr)
         return 1
     done, seconds = result.by_master_key.total(), time.monotonic() - started
-    which = f" of {listed(result.by_master_key)}" if done else ""
+    which = f" of {format_counts(result.by_master_key)}" if done else ""
     if dry_run:
         print(f"Would rewrap {done:,} keys with {to}{which}.")
     else:
@@ -174,7 +174,7 @@ async def _rewrap(
     if result.unknown:
         print(
             "Not rewrapped, as PARLEY_MASTER_KEY lacks their master keys: "
-            f"{listed(result.unknown)}.",
+            f"{format_counts(result.unknown)}.",
             file=sys.stderr,
         )
     if result.damaged:
@@ -192,8 +192,8 @@ async def _verify(connection: Connection, to: str) -> int:
     counts = await count_wrapped_keys(connection)
     if others := {key_id: count for key_id, count in counts.items() if key_id != to}:
         print(
-            f"Other master keys have wrapped keys since: {listed(others)}. Put {to} first in "
-            f"{_SETTING}, and run the command again.",
+            f"Other master keys have wrapped keys since: {format_counts(others)}. "
+            f"Put {to} first in {_SETTING}, and run the command again.",
             file=sys.stderr,
         )
         return 1
@@ -205,7 +205,7 @@ async def _rotate(connection: Connection, master_keys: MasterKeys, *, confirmed:
     counts = await count_wrapped_keys(connection)
     if missing := missing_keys(counts, master_keys):
         print(
-            f"PARLEY_MASTER_KEY lacks master keys that wrap stored keys: {listed(missing)}. "
+            f"PARLEY_MASTER_KEY lacks master keys that wrap stored keys: {format_counts(missing)}. "
             f"Add them behind the first one in {_SETTING}.",
             file=sys.stderr,
         )
@@ -214,7 +214,7 @@ async def _rotate(connection: Connection, master_keys: MasterKeys, *, confirmed:
     others = sorted(master_keys.ids - {active})
     texts = {"active": active, "others": ", ".join(others), "setting": _SETTING}
     if wrapped_by_others := {each: counts[each] for each in others if each in counts}:
-        print(f"{active} is active. Others wrap stored keys: {listed(wrapped_by_others)}.")
+        print(f"{active} is active. Others wrap stored keys: {format_counts(wrapped_by_others)}.")
         question = f"Is {active} the first master key of every session process?"
         if not (confirmed or is_confirmed(question)):
             print("Nothing was changed.")

@@ -20,13 +20,14 @@ from parley_session.storage.database import Connection
 from parley_session.storage.keys.wrapped_key_tables import WRAPPED_KEY_TABLES, WrappedKeyTable
 
 BATCH_KEYS = 100
-"""A key service takes so many in a call."""
+"""As many as one call of a key service takes."""
 COMMIT_KEYS = 10
-"""Locks so many rows at a time, and keeps a core busy for less than half a millisecond: a read that
-comes to that core waits for it.
+"""A commit locks this many rows, and occupies a core for less than half a millisecond: a read on
+the same core waits for it.
 """
-# Times what a commit, or a batch of a dry run, took: people's requests come first.
-_PAUSES = 3.0
+# A pause lasts this many times as long as the commit, or the batch of a dry run, before it: the
+# requests of people come first.
+_PAUSE_FACTOR = 3.0
 # Processes that still wrap with another master key add keys behind a pass.
 _MAX_PASSES = 5
 _MAX_LISTED = 10
@@ -39,21 +40,21 @@ _NO_PREFIX = b"\0"
 _LOCK_KEY = 0x726577726170
 
 
-class RewrapRuns(Exception):
-    """Another process rewraps keys of this store."""
+class RewrapAlreadyRunning(Exception):
+    """Another process rewraps the keys of this store."""
 
 
 @dataclass
-class Rewrapped:
+class RewrapResult:
     """How many keys were (or would be) rewrapped, by the id of the master key that wrapped them."""
 
     by_master_key: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     """Keys of master keys that the settings lack, by their ids."""
     damaged: int = 0
-    """Keys that their master key does not unwrap, or that are none."""
+    """Wrapped keys that are malformed, or that their master key does not unwrap."""
     first_damaged: list[str] = field(default_factory=list)
-    """What some of them are the keys of."""
+    """The rows of some damaged keys: table and primary key."""
 
 
 class Rewrap:
@@ -74,10 +75,10 @@ class Rewrap:
         self._prefix = _NO_PREFIX if every_key else wrapped_prefix(keyring.active)
         self._max_passes = 1 if every_key else _MAX_PASSES
 
-    async def run(self) -> Rewrapped:
+    async def run(self) -> RewrapResult:
         """Rewrap all keys that another master key than the active one wraps, or every key.
 
-        Keys that cannot be unwrapped are left as they are. Raises RewrapRuns,
+        Keys that cannot be unwrapped are left as they are. Raises RewrapAlreadyRunning,
         KeyServiceUnavailable, asyncpg's errors.
         """
         await self._lock()
@@ -90,7 +91,7 @@ class Rewrap:
         result.by_master_key = total
         return result
 
-    async def try_out(self) -> Rewrapped:
+    async def dry_run(self) -> RewrapResult:
         """Unwrap what `run` would rewrap, and change nothing."""
         return await self._pass(store=False)
 
@@ -100,10 +101,12 @@ class Rewrap:
             if await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
                 return
             await asyncio.sleep(_LOCK_INTERVAL_SECONDS)
-        raise RewrapRuns("Another process rewraps the keys of this store. Wait until it has ended.")
+        raise RewrapAlreadyRunning(
+            "Another process rewraps the keys of this store. Wait until it has ended."
+        )
 
-    async def _pass(self, *, store: bool) -> Rewrapped:
-        result = Rewrapped()
+    async def _pass(self, *, store: bool) -> RewrapResult:
+        result = RewrapResult()
         for table in WRAPPED_KEY_TABLES:
             async for rows in self._batches(table):
                 started = time.monotonic()
@@ -127,7 +130,7 @@ class Rewrap:
             after = _primary_key(rows[-1])
 
     async def _replaced(
-        self, table: WrappedKeyTable, rows: Sequence[asyncpg.Record], result: Rewrapped
+        self, table: WrappedKeyTable, rows: Sequence[asyncpg.Record], result: RewrapResult
     ) -> list[tuple[Any, ...]]:
         """The primary key, the old and the new wrapped key of each row that can be unwrapped."""
         stored = [(row["wrapped_key"], table.wrapped_for(_primary_key(row))) for row in rows]
@@ -163,7 +166,7 @@ class Rewrap:
 
 
 async def _pause_after(started: float) -> None:
-    await asyncio.sleep(_PAUSES * (time.monotonic() - started))
+    await asyncio.sleep(_PAUSE_FACTOR * (time.monotonic() - started))
 
 
 def _primary_key(row: asyncpg.Record) -> tuple[Any, ...]:

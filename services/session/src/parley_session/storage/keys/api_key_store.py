@@ -16,7 +16,7 @@ from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
 
 # Far longer than a statement may take from its start to its commit, and than the gateways' polls
 # are apart: a gateway that has polled sees every revocation.
-REVOKED_LATELY_SECONDS = 120
+RECENTLY_REVOKED_SECONDS = 120
 MAX_REVOCATIONS = 1_000
 
 # Limits never change, so that the first event has them.
@@ -83,7 +83,7 @@ _MARK_USED = """
 UPDATE api_keys SET last_used_on = (now() AT TIME ZONE 'UTC')::date
 WHERE stream_id = ANY ($1) AND last_used_on IS DISTINCT FROM (now() AT TIME ZONE 'UTC')::date
 """
-_REVOKED_LATELY = """
+_RECENTLY_REVOKED = """
 SELECT stream_id FROM api_keys WHERE revoked_at > now() - make_interval(secs => $1) LIMIT $2
 """
 
@@ -150,9 +150,11 @@ class ApiKeyStore:
         """Record that the keys are used today, in UTC."""
         await self._pool.execute(_MARK_USED, key_ids)
 
-    async def revoked_lately(self) -> tuple[Sequence[UUID], bool]:
-        """Keys revoked within REVOKED_LATELY_SECONDS, and whether these are all of them."""
-        rows = await self._pool.fetch(_REVOKED_LATELY, REVOKED_LATELY_SECONDS, MAX_REVOCATIONS + 1)
+    async def recently_revoked(self) -> tuple[Sequence[UUID], bool]:
+        """Keys revoked within RECENTLY_REVOKED_SECONDS, and whether these are all of them."""
+        rows = await self._pool.fetch(
+            _RECENTLY_REVOKED, RECENTLY_REVOKED_SECONDS, MAX_REVOCATIONS + 1
+        )
         return [row["stream_id"] for row in rows[:MAX_REVOCATIONS]], len(rows) <= MAX_REVOCATIONS
 
     async def erase_names_of(self, person: Principal) -> None:

@@ -12,7 +12,7 @@ from parley_events.api_key import ApiKeyEvent, TokensRevoked
 from parley_events.audit import AuditData
 from parley_events.cloudevents import encode_data
 from parley_session.domain.revocation import Revocation
-from parley_session.storage.keys.api_key_store import MAX_REVOCATIONS, REVOKED_LATELY_SECONDS
+from parley_session.storage.keys.api_key_store import MAX_REVOCATIONS, RECENTLY_REVOKED_SECONDS
 
 _DELETE_BATCH = 1_000
 
@@ -51,7 +51,7 @@ WHERE {} LIMIT $1
 _EVENT = "SELECT id, time, data FROM api_key_events WHERE stream_id = $1"
 _BY_ID = _FIND.format("id = $2")
 _OF_TENANT = _FIND.format("tenant = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC")
-_LATELY = _FIND.format("revoked_at > now() - make_interval(secs => $2) ORDER BY revoked_at DESC")
+_RECENT = _FIND.format("revoked_at > now() - make_interval(secs => $2) ORDER BY revoked_at DESC")
 _ALL = _FIND.format("$2::uuid IS NULL OR id > $2 ORDER BY id")
 # Gateways accept a token for 30 s after its expiry, and for 15 minutes the ticket of a stream that
 # was signed for it. The revocation of a tenant also refuses its older API keys, which may have no
@@ -113,9 +113,9 @@ class RevocationStore:
         rows = await self._pool.fetch(_OF_TENANT, limit, tenant, after)
         return [Revocation(**row) for row in rows]
 
-    async def made_lately(self) -> tuple[Sequence[Revocation], bool]:
-        """Those of the last REVOKED_LATELY_SECONDS, and whether these are all of them."""
-        rows = await self._pool.fetch(_LATELY, MAX_REVOCATIONS + 1, REVOKED_LATELY_SECONDS)
+    async def recently_made(self) -> tuple[Sequence[Revocation], bool]:
+        """Those of the last RECENTLY_REVOKED_SECONDS, and whether these are all of them."""
+        rows = await self._pool.fetch(_RECENT, MAX_REVOCATIONS + 1, RECENTLY_REVOKED_SECONDS)
         return [Revocation(**row) for row in rows[:MAX_REVOCATIONS]], len(rows) <= MAX_REVOCATIONS
 
     async def all_after(self, after: UUID | None) -> Sequence[Revocation]:

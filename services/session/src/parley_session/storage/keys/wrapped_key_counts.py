@@ -67,7 +67,7 @@ async def require_master_keys(connection: Connection, master_keys: MasterKeys) -
         return
     if missing := missing_keys(counts, master_keys):
         raise InvalidSettings(
-            f"PARLEY_MASTER_KEY lacks master keys that wrap stored keys: {listed(missing)}. "
+            f"PARLEY_MASTER_KEY lacks master keys that wrap stored keys: {format_counts(missing)}. "
             f"Add them behind the first one; `parley keys rewrap --to {master_keys.active}` frees "
             "them."
         )
@@ -79,7 +79,7 @@ def missing_keys(counts: Mapping[str, int], master_keys: MasterKeys) -> Mapping[
     return {key_id: count for key_id, count in counts.items() if key_id not in known}
 
 
-def listed(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """Such as `k1 (1,000 keys), k2 (1 key)`."""
     return ", ".join(
         f"{key_id} ({count:,} key{'s' if count != 1 else ''})"
