@@ -1,1 +1,1 @@
-"""What people read of Parley: projected from the log into Postgres, and served in pages."""
+"""History: the read side of Parley, projected from the log into Postgres and served in pages."""

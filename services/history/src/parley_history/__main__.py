@@ -1,4 +1,4 @@
-"""The program `python -m parley_history`: the read side of Parley."""
+"""Command line of the history service: `python -m parley_history <command>`."""
 
 import argparse
 import logging

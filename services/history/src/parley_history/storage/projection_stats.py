@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parley_history.storage.database import Connection, DatabaseSettings, connect
+from parley_history.storage.versions.schema import ENTER_ACTIVE_VERSION
 
-# Without the row lock that writers take, so that a swap does not block the reader.
-_ENTER_ACTIVE = """
-SELECT set_config('search_path', 'read_model_' || version, true) FROM public.active_read_model
-"""
 _READ_POSITIONS = "SELECT partition, next FROM positions"
 _COUNT = """
 SELECT count(*) AS dead_letters, count(DISTINCT session_id) AS parked_sessions,
@@ -38,7 +35,7 @@ class ProjectionStatsReader:
         connection = await self._connected()
         try:
             async with connection.transaction(readonly=True):
-                await connection.execute(_ENTER_ACTIVE)
+                await connection.execute(ENTER_ACTIVE_VERSION)
                 positions = await connection.fetch(_READ_POSITIONS)
                 [counts] = await connection.fetch(_COUNT)
         except BaseException:

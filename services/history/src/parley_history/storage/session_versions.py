@@ -4,16 +4,13 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from parley_core.storage.postgres_pool import Pool
+from parley_history.storage.versions.schema import ENTER_ACTIVE_VERSION
 
 _READ_VERSION = "SELECT version FROM sessions WHERE id = $1"
 _READ_BEHIND = """
 SELECT wanted.id, wanted.version
 FROM unnest($1::uuid[], $2::int[]) AS wanted (id, version) LEFT JOIN sessions USING (id)
 WHERE coalesce(sessions.version, 0) < wanted.version
-"""
-# Without the row lock that writers take, so that a swap does not block the reader.
-_ENTER_ACTIVE = """
-SELECT set_config('search_path', 'read_model_' || version, true) FROM public.active_read_model
 """
 _READ_PARKED = "SELECT DISTINCT session_id FROM dead_letters WHERE session_id = ANY($1::uuid[])"
 
@@ -37,6 +34,6 @@ class SessionVersions:
     async def _parked(self, session_ids: Sequence[UUID]) -> set[UUID]:
         """Return those of the sessions that wait for an operator, because of a dead letter."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_ENTER_ACTIVE)
+            await connection.execute(ENTER_ACTIVE_VERSION)
             rows = await connection.fetch(_READ_PARKED, session_ids)
         return {row["session_id"] for row in rows}

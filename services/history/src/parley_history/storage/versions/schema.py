@@ -14,8 +14,13 @@ from parley_history.storage.role_rights import grant_version_rights
 
 _FILES = files(__package__)
 
+ENTER_ACTIVE_VERSION = """
+SELECT set_config('search_path', 'read_model_' || version, true) FROM public.active_read_model
+"""
+"""For readers, which a swap does not block: without the row lock that writers take."""
+
 # The lock comes first, then the path: after a concurrent swap, the new version is entered.
-_ENTER_ACTIVE = """
+_LOCK_AND_ENTER_ACTIVE = """
 SELECT set_config('search_path', 'read_model_' || version, true)
 FROM (SELECT version FROM public.active_read_model FOR SHARE) AS active
 """
@@ -49,7 +54,7 @@ async def active_version(connection: Connection) -> AsyncIterator[None]:
     Tables outside the versions must be qualified, as in `public.discarded_records`.
     """
     async with connection.transaction():
-        await connection.execute(_ENTER_ACTIVE)
+        await connection.execute(_LOCK_AND_ENTER_ACTIVE)
         yield
 
 
