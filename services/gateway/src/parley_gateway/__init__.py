@@ -1,1 +1,1 @@
-"""The one public door of Parley: authenticates, limits, routes, and relays streams."""
+"""Gateway: the public API of Parley; authenticates, limits and routes requests, relays streams."""

@@ -127,7 +127,7 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     )
 
     @model_validator(mode="after")
-    def _nothing_of_development(self) -> Self:
+    def _reject_development_settings(self) -> Self:
         if self.production and self.jwt.secret is not None:
             raise ValueError(
                 "PARLEY_JWT_SECRET is for development, and PARLEY_PRODUCTION is set: use "

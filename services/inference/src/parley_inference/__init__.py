@@ -1,1 +1,1 @@
-"""Inference: makes the replies of Parley, one per turn, and streams them."""
+"""Inference: runs the turns of Parley on model servers, and streams their replies."""

@@ -48,8 +48,8 @@ class RefusedAccessRecorder:
         self._queue: list[RefusedAccess] = []
         self._recorded: Counter[_Client] = Counter()
         self._left_out: Counter[_Client] = Counter()
-        self._without_record = 0
-        """Refused access that the next report contains as a number, of nobody in particular."""
+        self._unrecorded = 0
+        """Refused access that the next report only counts, without a client."""
         self._dropped_metric = prometheus_client.Counter(
             "parley_gateway_audit_records_dropped",
             "Records of refused access that the session service did not accept in time; the audit "
@@ -81,11 +81,11 @@ class RefusedAccessRecorder:
                 log_unexpected_error(log, "records of refused access", error)
 
     async def send(self, session: ServiceClient) -> None:
-        """End the interval and send what is queued. What session does not accept waits."""
+        """End the interval and send the queue; the next call sends what session did not accept."""
         self._end_interval()
-        while self._queue or self._without_record:
+        while self._queue or self._unrecorded:
             batch = self._queue[:MAX_REFUSALS_PER_REQUEST]
-            number = self._without_record if len(batch) < MAX_REFUSALS_PER_REQUEST else 0
+            number = self._unrecorded if len(batch) < MAX_REFUSALS_PER_REQUEST else 0
             refused = [*batch, RefusedAccess(left_out=number)] if number else batch
             try:
                 await session.call(
@@ -103,12 +103,12 @@ class RefusedAccessRecorder:
                     self._drop(sum(each.left_out or 1 for each in batch))
                     del self._queue[: len(batch)]
                 return
-            self._without_record -= number
+            self._unrecorded -= number
             del self._queue[: len(batch)]
 
     def _end_interval(self) -> None:
         clients = self._left_out.most_common(MAX_RECORDS)
-        self._without_record += self._left_out.total() - sum(count for _, count in clients)
+        self._unrecorded += self._left_out.total() - sum(count for _, count in clients)
         for (tenant, user, address), count in clients:
             self._enqueue(
                 RefusedAccess(tenant=tenant, user=user, client_address=address, left_out=count)
@@ -123,7 +123,7 @@ class RefusedAccessRecorder:
             self._drop(record.left_out or 1)
 
     def _drop(self, count: int) -> None:
-        self._without_record += count
+        self._unrecorded += count
         self._dropped_metric.inc(count)
 
     def _client_of(self, scope: Scope, principal: Principal | None) -> _Client:

@@ -23,9 +23,9 @@ OnRequest = Callable[[Request, Principal], Awaitable[None]]
 class Authenticator:
     """Resolves the bearer token, or API key, of a request to its caller.
 
-    Raises Unauthenticated, InvalidRequest for two tokens, TooManyBadTokens, or Unavailable when no
-    verification key can be fetched, or the revocations are not known yet. And what `on_request`
-    raises, such as LimitExceeded.
+    Raises Unauthenticated, InvalidRequest for two tokens, TooManyBadTokens, Unavailable when no
+    verification key can be fetched or the revocations are not known yet, and every error of
+    `on_request`, such as LimitExceeded.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class BadTokenLimit:
 
     @property
     def is_limiting(self) -> bool:
-        """Whether an address was limited lately; costs less than `refuses`."""
+        """Whether an address was limited recently; costs less than `refuses`."""
         return self._clock() < self._limiting_until
 
     def refuses(self, scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""What administrators and owners of API keys have revoked, as this process knows it."""
+"""The revocations of tokens and API keys that this process knows."""
 
 import asyncio
 from collections.abc import Collection, Iterable
@@ -35,10 +35,10 @@ class RevocationList:
         await self._complete.wait()
 
     def refuses(self, principal: Principal) -> bool:
-        """Whether what the caller presented is revoked.
+        """Whether the token or API key of the caller is revoked.
 
-        What does not say when it was issued is refused for a user or tenant with a revocation. API
-        keys are revoked alone or with their tenant, not with the tokens of their owner.
+        A token without the time of its issue is refused if its user or tenant has a revocation. An
+        API key is revoked alone or with its tenant, not with the tokens of its owner.
         """
         tenant, credential, revoked_at = principal.tenant, principal.credential, self._revoked_at
         if principal.api_key is not None:
@@ -58,7 +58,7 @@ class RevocationList:
             raise InvalidToken("The token or API key was revoked.", "revoked")
 
     def add(self, revoked: Iterable[RevokedTokens], api_keys: Iterable[UUID] = ()) -> bool:
-        """Whether anything was not known."""
+        """Return whether any of them is new."""
         is_new = False
         for each in revoked:
             target, at = _target(each), each.revoked_at.timestamp()
@@ -70,7 +70,7 @@ class RevocationList:
         return is_new
 
     def replace(self, revoked: Collection[RevokedTokens]) -> bool:
-        """Forget the tokens beside these, which are all. Whether anything was not known."""
+        """Know these revocations of tokens, and no others. Return whether any of them is new."""
         is_new = self.add(revoked)
         self._revoked_at = {_target(each): self._revoked_at[_target(each)] for each in revoked}
         self._complete.set()

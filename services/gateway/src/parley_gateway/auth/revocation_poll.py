@@ -52,16 +52,16 @@ class RevocationPoll:
             await self.poll()
 
     async def poll(self) -> None:
-        """Ask once. Without an answer, what is known stays in force."""
+        """Ask once. Without an answer, the known revocations stay in force."""
         try:
             now = time.monotonic()
             is_due = now - self._reloaded_at > RELOAD_SECONDS
             if is_due or now - self._polled_at > MAX_GAP_SECONDS:
                 await self._reload()
             else:
-                lately = await self._lately()
-                self._apply(self._revocations.add(lately.tokens, lately.api_keys), lately)
-                if not lately.tokens_complete:
+                recent = await self._recent()
+                self._apply(self._revocations.add(recent.tokens, recent.api_keys), recent)
+                if not recent.tokens_complete:
                     await self._reload()
             self._polled_at = now
         except ParleyError as error:
@@ -78,20 +78,20 @@ class RevocationPoll:
             found += page.tokens
             path = f"/all-revocations?after={page.next}"
             page = await self._call(path, AllRevocationsResponse)
-        lately = await self._lately()
-        found += lately.tokens
+        recent = await self._recent()
+        found += recent.tokens
         is_new = self._revocations.replace(found)
-        self._apply(self._revocations.add((), lately.api_keys) or is_new, lately)
+        self._apply(self._revocations.add((), recent.api_keys) or is_new, recent)
         self._reloaded_at = started_at
 
-    def _apply(self, is_new: bool, lately: RevocationsResponse) -> None:
+    def _apply(self, is_new: bool, recent: RevocationsResponse) -> None:
         if is_new:
             self._tokens.drop(self._revocations.refuses)
             self._on_revoked()
-        if not lately.complete:
+        if not recent.complete:
             self._tokens.drop(lambda principal: principal.api_key is not None)
 
-    async def _lately(self) -> RevocationsResponse:
+    async def _recent(self) -> RevocationsResponse:
         return await self._call("/revocations", RevocationsResponse)
 
     async def _call(self, path: str, response_type: type[Response]) -> Response:

@@ -53,7 +53,7 @@ class GatewayLimits:
         return app if self._file is None else LimitHeaders(app)
 
     def replacement(self, file: Path | None) -> Callable[[], None]:
-        """What applies the rules of the file from then on. Raises InvalidSettings."""
+        """Read the rules of the file; the result applies them. Raises InvalidSettings."""
         rules = read_limit_rules(file)
         return lambda: self._rules.replace(rules)
 

@@ -10,27 +10,28 @@ _PART_OF_LIMIT, _PART_OF_SHARE = 25, 4
 
 @dataclass(slots=True)
 class MinuteCount:
-    """The gateway has `admitted` requests. Of those `taken` from Redis, some are `left` to admit.
-
-    `owed` are those admitted that Redis does not know of. `total` is what all gateways had taken
-    when Redis last replied, at most the limit: 0 until it `has_replied`. Nothing is left of a limit
-    up to `exhausted`. Until `alone_until`, in Unix time, Redis is not asked. More are taken when no
-    more than `low` are left.
-
-    For the `limit` of the last request that asked, Redis is asked, and so many are `waiting`.
-    """
+    """The gateway takes requests from Redis, some ahead, and admits them."""
 
     alone_until: float = 0.0
+    """Until then, in Unix time, the gateway counts for itself, without Redis."""
     limit: int = 0
+    """That of the last request that asked Redis."""
     waiting: int = 0
+    """Requests that wait for Redis."""
     admitted: int = 0
     taken: int = 0
+    """Requests taken from Redis."""
     left: int = 0
+    """Of those taken, the ones that are not admitted yet."""
     owed: int = 0
+    """Requests admitted that Redis does not know of."""
     total: int = 0
+    """What all gateways had taken when Redis last replied, at most the limit; 0 before."""
     has_replied: bool = False
     exhausted: int = 0
+    """A limit up to this one is used up."""
     low: int = 0
+    """More are taken when no more than this are left."""
 
     def is_alone(self, now: float) -> bool:
         return now < self.alone_until

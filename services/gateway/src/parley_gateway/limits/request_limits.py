@@ -18,7 +18,7 @@ from parley_core.storage.shared_counts import RENEW_SECONDS, SharedCounts
 from parley_gateway.limits.counted_requests import CountedRequests, Decision, SubjectLimit
 from parley_gateway.limits.limit_metrics import LimitMetrics
 
-_MAX_REMEMBERED = 10_000
+_MAX_CACHED = 10_000
 
 
 class RequestLimits:
@@ -37,7 +37,7 @@ class RequestLimits:
         self._open: dict[str, set[str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         # Naming a subject takes longer than counting a request.
-        self._remembered = lru_cache(_MAX_REMEMBERED)(self._named)
+        self._cached_limits = lru_cache(_MAX_CACHED)(self._limits_by_name)
 
     def limits_completions(self, principal: Principal, model: str) -> bool:
         """Whether session must admit a completion without a session."""
@@ -128,12 +128,12 @@ class RequestLimits:
     def _limits(self, name: LimitName, principal: Principal) -> Sequence[SubjectLimit]:
         # Principals are equal whatever their credentials are.
         key = principal, principal.credential.limits, self._rules.revision
-        return self._remembered(*key).get(name, ())
+        return self._cached_limits(*key).get(name, ())
 
-    def _named(
+    def _limits_by_name(
         self, principal: Principal, *_key: object
     ) -> Mapping[LimitName, Sequence[SubjectLimit]]:
-        """The limits of a person by name, with their subjects; the rest only remembers it."""
+        """The limits of a person by name, with their subjects; `_key` is for the cache alone."""
         named: dict[LimitName, list[SubjectLimit]] = {}
         for limit in self._rules.of(principal):
             subject = f"{principal.tenant} {limit.subject(principal.user)}"

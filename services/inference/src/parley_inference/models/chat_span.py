@@ -25,7 +25,7 @@ def chat_span(model: Model) -> Span:
         return NO_SPAN
     attributes: dict[str, str | int] = {
         "gen_ai.operation.name": "chat",
-        # The protocol; whose server it is, only the address tells.
+        # The protocol: only the address tells whose server it is.
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": model.upstream_name,
         "parley.model": model.name,
@@ -37,8 +37,8 @@ def chat_span(model: Model) -> Span:
     return span(name, "client", attributes, ignored=(ClientDisconnected,))
 
 
-def recorded(on_chunk: OnChunk, chat: Span) -> OnChunk:
-    """`on_chunk`, which also records the first chunk, the finish reason and the token counts."""
+def record_chunks(on_chunk: OnChunk, chat: Span) -> OnChunk:
+    """Return `on_chunk`, wrapped to record the first chunk, finish reason and token counts."""
     if not chat.recording:
         return on_chunk
     started_at, any_chunk = time.monotonic(), False
@@ -61,7 +61,7 @@ def recorded(on_chunk: OnChunk, chat: Span) -> OnChunk:
 
 
 def record_response(chat: Span, body: bytes) -> None:
-    """Record what a response that is not streamed says of itself."""
+    """Record the model, finish reasons and token counts of a response that is not streamed."""
     if not chat.recording:
         return
     try:

@@ -17,7 +17,7 @@ import openai
 from pydantic import Field
 
 from parley_core.tracing.spans import Span
-from parley_inference.models.chat_span import chat_span, record_response, recorded
+from parley_inference.models.chat_span import chat_span, record_chunks, record_response
 from parley_inference.models.failures import UpstreamError, error_for
 from parley_inference.models.model_catalogue import Model, ServerLimits
 from parley_inference.models.model_server import ModelServer
@@ -130,7 +130,7 @@ class OpenAIProvider:
 
         server = self.servers[model.base_url]
         with chat_span(model) as chat:
-            handle = recorded(on_chunk, chat)
+            handle = record_chunks(on_chunk, chat)
 
             async def attempt() -> None:
                 stream = StreamAttempt(
