@@ -29,7 +29,7 @@ _MAX_TICK_SECONDS, _SLACK_SECONDS = 20, 40
 
 @dataclass(frozen=True, slots=True)
 class RetentionLimits:
-    """A tick every `interval_seconds` scans and erases at most so many sessions.
+    """A tick every `interval_seconds` scans and erases at most these numbers of sessions.
 
     The batches keep a tick of a full database within a second; the queue drains over many ticks.
     """

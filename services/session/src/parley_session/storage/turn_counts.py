@@ -180,8 +180,8 @@ class CountedTurn:
     def _check(self, refusal: str | None) -> None:
         if refusal is None:
             return
-        place, name, seconds, *amounts = refusal.split()
-        subject = self.subjects[int(place) - 1]
+        index, name, seconds, *amounts = refusal.split()
+        subject = self.subjects[int(index) - 1]
         [limit] = [
             each for each in self.limits if each.name == name and each.subject(self.user) == subject
         ]

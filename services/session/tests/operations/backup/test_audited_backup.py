@@ -11,7 +11,7 @@ from session_support.process import Run
 
 from parley_core.storage.postgres_pool import Pool
 from parley_session.operations.difference_list import DifferenceList
-from parley_session.operations.log.audit_chain import AuditChain, chained
+from parley_session.operations.log.audit_chain import AuditChain, chained_record
 from parley_session.storage.database import Connection
 from parley_session.storage.event_rows import record_from_row
 
@@ -52,7 +52,7 @@ async def test_a_backup_and_its_restore_are_recorded_in_one_chain(
     chain = AuditChain("the store", found := DifferenceList())
     for row in rows:
         record = record_from_row(row["stream_id"], row)
-        chain.add(chained(row["stream_id"], row["sequence"], record))
+        chain.add(chained_record(row["stream_id"], row["sequence"], record))
     assert found.count == 0
     head = await other.fetchrow("SELECT sequence, hash FROM audit_chain")
     assert tuple(head or ()) == (chain.last_sequence, chain.last_hash)

@@ -51,7 +51,7 @@ def test_repeats_are_no_difference() -> None:
     assert once.differences.count == repeated.differences.count == 0
     assert (
         repeated.sessions,
-        repeated.due,
+        repeated.published,
         repeated.events,
         repeated.repeats,
     ) == (1, 4, 4, 3)

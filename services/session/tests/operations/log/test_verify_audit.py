@@ -18,7 +18,7 @@ from parley_events.topics import AUDIT_PARTITIONS, TopicSpec
 from parley_events.uuid7 import uuid7_after
 from parley_session.application.command_executor import utc_now
 from parley_session.operations.difference_list import DifferenceList
-from parley_session.operations.log.audit_chain import AuditChain, chained
+from parley_session.operations.log.audit_chain import AuditChain, chained_record
 from parley_session.operations.operator_acts import operator_act
 from parley_session.storage.audit.audit_store import append_records
 from parley_testing.eventually import eventually
@@ -53,7 +53,7 @@ def differences(numbered: Sequence[tuple[int, Record]]) -> list[str]:
     found = DifferenceList()
     chain = AuditChain("the log", found)
     for sequence, record in numbered:
-        chain.add(chained(STREAM, sequence, record))
+        chain.add(chained_record(STREAM, sequence, record))
     return found.shown
 
 
@@ -84,7 +84,7 @@ def test_a_changed_record_breaks_the_chain_behind_it() -> None:
 def test_a_record_of_another_kind_is_no_link_of_the_chain() -> None:
     other = replace(chain_of(1)[0], headers=[("ce_type", b"parley.audit.other.v1")])
     with pytest.raises(UndecodableRecord):
-        chained(STREAM, 1, other)
+        chained_record(STREAM, 1, other)
 
 
 @pytest.fixture

@@ -87,9 +87,9 @@ class LeaseSweeper:
         """End the turns whose lease has expired."""
         abandoned = await self._turns.abandoned(self._lease_seconds, self._max_turns)
         for turn in abandoned:
-            caller = parse_trace_context(turn.traceparent or "")
+            trace = parse_trace_context(turn.traceparent or "")
             try:
-                with continued_trace("interrupt turn", "internal", caller):
+                with continued_trace("interrupt turn", "internal", trace):
                     await self._end(turn)
             except DATABASE_UNAVAILABLE:
                 raise

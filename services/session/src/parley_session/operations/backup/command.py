@@ -42,17 +42,14 @@ def _add(commands: Commands, name: str, folder: str, summary: str) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Raises InvalidSettings, MigrationError, BackupError."""
-    if arguments.command == "backup" and arguments.folder == _STANDARD_OUTPUT:
-        if arguments.keys is not None:
-            raise BackupError("A tar stream contains the keys: leave out --keys.")
-        settings = load(BackupSettings)
-        require_database_migrated(settings.database.url, MIGRATIONS)
-        return asyncio.run(back_up(settings, TarStream(sys.stdout.buffer)))
+    is_stream = arguments.command == "backup" and arguments.folder == _STANDARD_OUTPUT
+    if is_stream and arguments.keys is not None:
+        raise BackupError("A tar stream contains the keys: leave out --keys.")
     archive = BackupArchive.at(arguments.folder, arguments.keys)
     if arguments.command == "verify-backup":
         return verify_backup(archive, load(VerifyBackupSettings).master_key)
     settings = load(BackupSettings)
     require_database_migrated(settings.database.url, MIGRATIONS)
-    if arguments.command == "backup":
-        return asyncio.run(back_up(settings, archive))
-    return asyncio.run(restore_backup(settings, archive))
+    if arguments.command == "restore":
+        return asyncio.run(restore_backup(settings, archive))
+    return asyncio.run(back_up(settings, TarStream(sys.stdout.buffer) if is_stream else archive))

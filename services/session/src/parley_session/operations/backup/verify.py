@@ -87,27 +87,27 @@ class BackupCheck:
     def _check_sessions(self) -> None:
         """Events fold to the session's row; its key and the events of its other rows exist."""
         names = [file.name for file in self._manifest.files if "session_id" in file.columns]
-        beside = {name: self._rows_by(name, "session_id") for name in names}
-        beside[KEYS] = self._rows_by(KEYS, "id")
+        related = {name: self._rows_by(name, "session_id") for name in names}
+        related[KEYS] = self._rows_by(KEYS, "id")
         progress = Progress("Checked sessions:", self._manifest.file("sessions").rows)
         for row in self._rows("sessions"):
-            self._add_orphans("Session", "sessions", beside, row["id"])
-            for problem in self._session_problems(row, beside):
+            self._add_orphans("Session", "sessions", related, row["id"])
+            for problem in self._session_problems(row, related):
                 self._differences.add(f"Session {row['id']} {problem}.")
             progress.add(1)
-        self._add_orphans("Session", "sessions", beside, None)
+        self._add_orphans("Session", "sessions", related, None)
 
-    def _session_problems(self, row: Row, beside: Mapping[str, RowsByStream]) -> Iterator[str]:
+    def _session_problems(self, row: Row, related: Mapping[str, RowsByStream]) -> Iterator[str]:
         session_id = row["id"] or ""
         # All rows of a session are read even after a problem, so that the files stay in step.
-        keys = [key["wrapped_key"] for key in beside[KEYS].of(session_id)]
+        keys = [key["wrapped_key"] for key in related[KEYS].of(session_id)]
         last_sequences = {
             name: _last_sequence(rows.of(session_id))
-            for name, rows in beside.items()
+            for name, rows in related.items()
             if name not in ("events", KEYS)
         }
         try:
-            session = _folded(beside["events"].of(session_id))
+            session = _folded(related["events"].of(session_id))
         except _Unreadable as unreadable:
             yield str(unreadable)
             return
@@ -157,7 +157,7 @@ class BackupCheck:
         """Every stream of the table has all its events, and every event has a stream, but for the
         events of the streams `without` a row.
         """
-        beside = {
+        related = {
             name: RowsByStream(
                 (row for row in self._rows(name) if row["stream_id"] not in without), "stream_id"
             )
@@ -165,20 +165,20 @@ class BackupCheck:
         }
         for row in self._rows(table):
             stream_id = row["stream_id"] or ""
-            self._add_orphans(kind, table, beside, stream_id)
+            self._add_orphans(kind, table, related, stream_id)
             events, queued = (
-                [int(each["sequence"] or "") for each in beside[name].of(stream_id)]
+                [int(each["sequence"] or "") for each in related[name].of(stream_id)]
                 for name in names
             )
-            due = list(range(1, int(row["sequence"] or "") + 1))
-            if events != due or not {*queued} <= {*due}:
+            expected = list(range(1, int(row["sequence"] or "") + 1))
+            if events != expected or not {*queued} <= {*expected}:
                 self._differences.add(f"{kind} {stream_id} has missing or unexpected events.")
-        self._add_orphans(kind, table, beside, None)
+        self._add_orphans(kind, table, related, None)
 
     def _add_orphans(
-        self, kind: str, table: str, beside: Mapping[str, RowsByStream], before: str | None
+        self, kind: str, table: str, related: Mapping[str, RowsByStream], before: str | None
     ) -> None:
-        for name, rows in beside.items():
+        for name, rows in related.items():
             for orphan in rows.before(before):
                 self._differences.add(f"{kind} {orphan} is in {name}, but not in {table}.")
 

@@ -29,7 +29,7 @@ TEXT_FORMAT_SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "
 
 
 class BackupTarget(Protocol):
-    """Where a backup is written; `str` says it in a sentence. Raises BackupError."""
+    """Where a backup is written; `str` describes it. The methods raise BackupError."""
 
     def create(self) -> None: ...
     def new_file(
@@ -38,30 +38,30 @@ class BackupTarget(Protocol):
     def finish(self, manifest: Manifest) -> None: ...
 
 
-async def back_up(settings: BackupSettings, archive: BackupTarget) -> int:
+async def back_up(settings: BackupSettings, target: BackupTarget) -> int:
     """Write all files, then the manifest; return the exit code, 0. Raises BackupError.
 
     Memory: a batch of rows.
     """
-    archive.create()
+    target.create()
     connection = await connect_for_maintenance(settings.database, TEXT_FORMAT_SETTINGS)
     try:
         # Before the snapshot, so that the backup has the record, too.
         await append_records(connection, [operator_act("backup", "store.backed_up")])
         # One snapshot for all files: no event without its session, no session without its key.
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            manifest = await _write_all(connection, archive)
+            manifest = await _write_all(connection, target)
     finally:
         connection.terminate()
-    archive.finish(manifest)
-    _report(manifest, archive)
+    target.finish(manifest)
+    _report(manifest, target)
     return 0
 
 
-async def _write_all(connection: Connection, archive: BackupTarget) -> Manifest:
+async def _write_all(connection: Connection, target: BackupTarget) -> Manifest:
     made_at: datetime = await connection.fetchval("SELECT now()")
     tables = await backup_tables(connection)
-    files = [await _write(connection, backup_table, archive) for backup_table in tables]
+    files = [await _write(connection, backup_table, target) for backup_table in tables]
     migrations = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     return Manifest(
         made_at=made_at,
@@ -72,11 +72,11 @@ async def _write_all(connection: Connection, archive: BackupTarget) -> Manifest:
 
 
 async def _write(
-    connection: Connection, backup_table: BackupTable, archive: BackupTarget
+    connection: Connection, backup_table: BackupTable, target: BackupTarget
 ) -> BackupFile:
     progress = Progress(f"Wrote {backup_table.name}:", await backup_table.count(connection))
     digest, rows, size = hashlib.sha256(), 0, 0
-    with archive.new_file(backup_table.name, backup_table.folder) as write_data:
+    with target.new_file(backup_table.name, backup_table.folder) as write_data:
 
         async def write(data: bytes) -> None:
             nonlocal rows, size
@@ -98,14 +98,14 @@ async def _write(
     )
 
 
-def _report(manifest: Manifest, archive: BackupTarget) -> None:
+def _report(manifest: Manifest, target: BackupTarget) -> None:
     # Standard output may be the backup itself.
-    output = sys.stdout if isinstance(archive, BackupArchive) else sys.stderr
+    output = sys.stdout if isinstance(target, BackupArchive) else sys.stderr
     rows = {file.name: file.rows for file in manifest.files}
     size = sum(file.bytes for file in manifest.files)
     print(
         f"Backed up {rows['sessions']:,} sessions with {rows['events']:,} events "
-        f"({size / 1e6:,.1f} MB), as of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC, {archive}.",
+        f"({size / 1e6:,.1f} MB), as of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC, {target}.",
         file=output,
     )
     excluded = ", ".join(f"{name} ({reason})" for name, reason in EXCLUDED_TABLES.items())

@@ -17,8 +17,8 @@ class ChainedRecord:
     hash: str
 
 
-def chained(stream_id: UUID, sequence: int, record: Record) -> ChainedRecord:
-    """Raises UndecodableRecord, also for a type that has no place in the chain."""
+def chained_record(stream_id: UUID, sequence: int, record: Record) -> ChainedRecord:
+    """Raises UndecodableRecord, also for a type that does not belong in the chain."""
     data = decode_audit(record)
     if data is None:
         raise UndecodableRecord("it is no audit record of this version")
@@ -31,8 +31,8 @@ class AuditChain:
     The log may repeat records; `last_sequence` and `last_hash` are those of the end of the chain.
     """
 
-    def __init__(self, place: str, differences: DifferenceList) -> None:
-        self._place, self._differences = place, differences
+    def __init__(self, source: str, differences: DifferenceList) -> None:
+        self._source, self._differences = source, differences
         self.records = self.repeats = self.last_sequence = 0
         self.last_hash = FIRST_PREVIOUS
 
@@ -44,10 +44,10 @@ class AuditChain:
         if record.sequence > self.last_sequence + 1:
             first, last = self.last_sequence + 1, record.sequence - 1
             missing = f"Record {first} is" if first == last else f"Records {first} to {last} are"
-            self._differences.add(f"{missing} missing in {self._place}.")
+            self._differences.add(f"{missing} missing in {self._source}.")
         elif record.previous != self.last_hash:
             self._differences.add(
-                f"Record {record.sequence} in {self._place} does not continue record "
+                f"Record {record.sequence} in {self._source} does not continue record "
                 f"{self.last_sequence}: one of them was changed."
             )
         self.last_sequence, self.last_hash = record.sequence, record.hash

@@ -35,18 +35,18 @@ class LogComparison:
     def __init__(self) -> None:
         self.differences = DifferenceList()
         self.events = self.repeats = self.checksum = 0
-        self._due: dict[UUID, int] = {}
+        self._published: dict[UUID, int] = {}
         self._appearances = FirstAppearances()
         self._out_of_order: set[UUID] = set()
 
     @property
     def sessions(self) -> int:
-        return len(self._due)
+        return len(self._published)
 
     @property
-    def due(self) -> int:
+    def published(self) -> int:
         """How many events have left the outbox of the store."""
-        return sum(self._due.values())
+        return sum(self._published.values())
 
     def expect(self, stream: StoredStream) -> None:
         """Register a stored session: its events that are not queued must be in the log."""
@@ -64,7 +64,7 @@ class LogComparison:
                 "store that is not later than that of the previous event."
             )
         queued = stream.first_queued
-        self._due[session_id] = stream.last if queued is None else queued - 1
+        self._published[session_id] = stream.last if queued is None else queued - 1
 
     def compare(
         self, session_id: UUID, sequence: int, record: Record, stored: Record | None
@@ -90,9 +90,9 @@ class LogComparison:
 
     def finish(self) -> None:
         """Call at the end of the log: reports expected events that did not appear."""
-        for session_id, due in self._due.items():
+        for session_id, published in self._published.items():
             last = self._appearances.last_contiguous(session_id)
-            if last < due:
+            if last < published:
                 self.differences.add(
                     f"Event {last + 1} of session {session_id} is in the store, but neither in "
                     "the outbox nor in the log."

@@ -90,8 +90,8 @@ async def _compare(
 def _report(comparison: LogComparison) -> int:
     differences = comparison.differences
     print(
-        f"Event store: {comparison.sessions:,} sessions, {comparison.due:,} published events at "
-        "the start of this check."
+        f"Event store: {comparison.sessions:,} sessions, {comparison.published:,} published "
+        "events at the start of this check."
     )
     print(
         f"Log: {comparison.events:,} events, {comparison.repeats:,} repeats, "

@@ -8,7 +8,7 @@ from parley_core.log import LogEntry
 from parley_events.cloudevents import UndecodableRecord
 from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.first_appearances import stream_position
-from parley_session.operations.log.audit_chain import AuditChain, ChainedRecord, chained
+from parley_session.operations.log.audit_chain import AuditChain, ChainedRecord, chained_record
 from parley_session.operations.log_scan import open_log, scan_log
 from parley_session.settings import LogCommandSettings
 from parley_session.storage.database import Connection, connect_for_maintenance
@@ -44,7 +44,7 @@ async def verify_audit(settings: LogCommandSettings) -> int:
         restores = await connection.fetch(_RESTORES)
         async with open_log(settings.kafka.brokers, settings.topic.audit) as reader:
             async for entries in scan_log(reader):
-                records = _chained(entries, differences)
+                records = _chained_records(entries, differences)
                 for record in records:
                     logged.add(record)
                 await _compare(connection, records, head.stream_id, differences)
@@ -79,7 +79,7 @@ async def _check_store(
         async for row in connection.cursor(_RECORDS, prefetch=_ROWS_PER_FETCH):
             record = record_from_row(row["stream_id"], row)
             try:
-                found = chained(row["stream_id"], row["sequence"], record)
+                found = chained_record(row["stream_id"], row["sequence"], record)
             except UndecodableRecord as error:
                 differences.add(f"Record {row['sequence']} in the store is unreadable: {error}.")
                 continue
@@ -92,15 +92,17 @@ async def _check_store(
             f"{stored.last_sequence}: some are missing, or were changed."
         )
     queued = head["first_queued"]
-    due = head["sequence"] if queued is None else queued - 1
-    return ChainedRecord(head["stream_id"], due, "", head["hash"])
+    last_published = head["sequence"] if queued is None else queued - 1
+    return ChainedRecord(head["stream_id"], last_published, "", head["hash"])
 
 
-def _chained(entries: Sequence[LogEntry], differences: DifferenceList) -> list[ChainedRecord]:
+def _chained_records(
+    entries: Sequence[LogEntry], differences: DifferenceList
+) -> list[ChainedRecord]:
     found = []
     for entry in entries:
         try:
-            found.append(chained(*stream_position(entry.record), entry.record))
+            found.append(chained_record(*stream_position(entry.record), entry.record))
         except UndecodableRecord as error:
             differences.add(
                 f"The record at offset {entry.offset} of partition {entry.partition} is no audit "
