@@ -1,20 +1,35 @@
 """Background tasks that live as long as a block of code."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+
+from parley_core.runtime.safe_logging import log_unexpected_error
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def background_tasks(
     *coroutines: Coroutine[Any, Any, None],
 ) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-    """Run the coroutines as tasks; at the end of the block, cancel them and wait for their end."""
+    """Run the coroutines as tasks; at the end of the block, cancel them and wait for their end.
+
+    A task that fails is logged.
+    """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    for task in tasks:
+        task.add_done_callback(_log_failure)
     try:
         yield tasks
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log_unexpected_error(log, "a background task failed", error)

@@ -43,7 +43,6 @@ class ModelServer:
         self.on_first_text: Callable[[float], None] = lambda _: None
         self.failures: Counter[FailureCode] = Counter()
         self.circuit = circuit
-        self._wait_seconds = limits.wait_seconds
         self._slots = asyncio.Semaphore(limits.max_concurrency)
 
     @asynccontextmanager
@@ -86,7 +85,7 @@ class ModelServer:
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._wait_seconds):
+            async with asyncio.timeout(self.limits.wait_seconds):
                 await self._slots.acquire()
         except TimeoutError:
             raise UpstreamError("upstream_busy", was_asked=False) from None

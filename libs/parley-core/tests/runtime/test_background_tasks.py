@@ -1,0 +1,30 @@
+"""Background tasks end with their block, and do not fail silently."""
+
+import asyncio
+
+import pytest
+
+from parley_core.runtime.background_tasks import background_tasks
+
+
+async def test_a_task_is_cancelled_at_the_end_of_the_block(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with background_tasks(asyncio.Event().wait()) as [task]:  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        assert not task.done()
+    assert task.cancelled()
+    assert not caplog.records
+
+
+async def test_the_failure_of_a_task_is_logged_without_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        raise RuntimeError("what a person wrote")
+
+    async with background_tasks(fail()):
+        await asyncio.sleep(0.01)
+    [entry] = caplog.messages
+    assert entry == "a background task failed: RuntimeError"
+    assert "what a person wrote" not in caplog.text
