@@ -26,7 +26,7 @@ OUTBOX = {PENDING, OLDEST_AGE}
 
 
 async def until_pending(session: Service, events: int, stream: str = "sessions") -> float:
-    """The age of the oldest event, once so many are pending."""
+    """The age of the oldest event, once this number of events is pending."""
 
     async def reported() -> bool:
         return (await session.metrics(stream)).get(PENDING) == events

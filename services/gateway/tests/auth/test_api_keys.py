@@ -63,7 +63,7 @@ async def test_a_malformed_or_unknown_key_is_refused(gateway: Gateway, key: str)
     assert await refusal(gateway, key) == REFUSED
 
 
-async def test_a_wrong_secret_is_refused_beside_the_right_one(
+async def test_a_wrong_secret_is_refused_while_the_right_one_is_accepted(
     gateway: Gateway, session: FakeSessionService
 ) -> None:
     key = session.api_keys.create(ADA).key

@@ -177,7 +177,7 @@ async def test_sampling_parameters_are_taken_for_the_turn(
         {"min_p": 1, "chat_template_kwargs": {"x": "x" * 17_000}},
     ],
 )
-async def test_what_a_turn_cannot_have_is_rejected(
+async def test_parameters_that_a_turn_does_not_support_are_rejected(
     gateway: Gateway, session: FakeSessionService, changes: Any
 ) -> None:
     refused = await gateway.expect_error(

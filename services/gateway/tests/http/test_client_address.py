@@ -40,7 +40,7 @@ def address(peer: str, *forwarded: str) -> str | None:
         ("10.0.0.1", (", ".join(["10.0.0.2"] * 40),), "10.0.0.2"),
     ],
 )
-def test_only_what_trusted_proxies_add_is_believed(
+def test_only_addresses_added_by_trusted_proxies_are_believed(
     peer: str, forwarded: tuple[str, ...], expected: str
 ) -> None:
     assert address(peer, *forwarded) == expected

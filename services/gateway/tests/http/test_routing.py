@@ -67,7 +67,7 @@ async def test_a_405_lists_the_allowed_methods(
         ("DELETE", "/v1/models", ["DELETE", "/v1/models", "GET"]),
     ],
 )
-async def test_an_unknown_route_is_named_with_what_there_is_instead(
+async def test_the_error_for_an_unknown_route_names_the_known_ones(
     gateway: Gateway, method: Any, path: Any, names: Any
 ) -> None:
     async with gateway.request(method, path) as answer:

@@ -170,7 +170,7 @@ async def test_the_reservation_of_a_completion_that_does_not_run_ends(
     )
 
 
-async def test_the_limits_of_an_api_key_apply_beside_those_of_its_owner(
+async def test_the_limits_of_an_api_key_apply_in_addition_to_those_of_its_owner(
     limited: Limited, session: FakeSessionService
 ) -> None:
     gateway = await limited("{requests_per_minute: 3}")

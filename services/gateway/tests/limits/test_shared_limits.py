@@ -67,7 +67,7 @@ async def gateways(
 
 
 async def admitted(gateways: Sequence[RequestLimits], requests: int, who: Principal = ADA) -> int:
-    """How many of so many concurrent requests at each gateway are admitted."""
+    """How many of the concurrent requests at each gateway are admitted."""
 
     async def request(gateway: RequestLimits) -> bool:
         try:
@@ -228,7 +228,7 @@ async def test_streams_of_a_gateway_that_was_killed_count_until_they_expire(
     await eventually(opens)
 
 
-async def test_the_requests_of_a_tenant_are_limited_beside_those_of_a_person(
+async def test_the_requests_of_a_tenant_are_limited_in_addition_to_those_of_a_person(
     gateways: Gateways,
 ) -> None:
     started = await gateways("requests_per_minute")

@@ -126,7 +126,7 @@ def test_an_error_within_a_stream_names_its_status(error: Any, status: int) -> N
     assert parse_stream_error(json.dumps({"error": error}).encode()).status == status
 
 
-def test_what_is_logged_has_no_text() -> None:
+def test_the_log_entry_of_a_failure_has_no_text() -> None:
     body = openai_error(
         "Invalid schema: the secret of Ada", code="invalid_json_schema", param="response_format"
     )

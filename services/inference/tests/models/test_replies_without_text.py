@@ -51,7 +51,7 @@ async def test_a_refusal_is_text_with_a_finish_reason_of_its_own(
     assert (body["content"], body["finish_reason"]) == ("I cannot.", "refusal")
 
 
-async def test_text_beside_a_tool_call_is_a_reply(
+async def test_text_with_a_tool_call_is_a_reply(
     inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     model_server.script(chunk("Hello"), CALL, chunk(None, "tool_calls"), DONE)

@@ -220,7 +220,7 @@ async def test_a_key_with_models_opens_no_turn_with_another(session: Service) ->
     assert (await session.call("POST", path, body, who=program)).status == 201
 
 
-async def test_a_key_has_limits_of_its_own_beside_those_of_its_owner(
+async def test_a_key_has_limits_of_its_own_in_addition_to_those_of_its_owner(
     serve: Any, tmp_path: Path
 ) -> None:
     limits = tmp_path / "limits.yaml"

@@ -1,4 +1,4 @@
-"""Revocations of tokens at the internal API: made and listed, told to gateways, and deleted."""
+"""Revocations of tokens at the internal API: made and listed, sent to gateways, and deleted."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ async def listed(session: Service, query: str = "", who: Principal = BOSS) -> An
     return answer.body
 
 
-async def lately(session: Service) -> Any:
+async def recent(session: Service) -> Any:
     return (await session.call("GET", "/revocations", who=GATEWAY)).body
 
 
@@ -70,11 +70,11 @@ async def test_a_revocation_is_listed_and_told_to_gateways(session: Service) -> 
     assert (await listed(session))["data"] == bodies[::-1]
     expected = [(tenant, *each) for each in given]
     assert await all_of_them(session) == expected
-    told = await lately(session)
-    assert {(each["tenant"], each["kind"], each["target"]) for each in told["tokens"]} == {
+    found = await recent(session)
+    assert {(each["tenant"], each["kind"], each["target"]) for each in found["tokens"]} == {
         *expected
     }
-    assert told["tokens_complete"]
+    assert found["tokens_complete"]
     assert (await listed(session, who=OTHER_BOSS))["data"] == []
 
 
@@ -160,7 +160,7 @@ async def test_revocations_are_paged_for_administrators_and_gateways(
     assert [each["target"] for each in rest["data"]] == names[1::-1]
     assert not rest["has_more"]
     assert [target for _, _, target in await all_of_them(session)] == names
-    assert not (await lately(session))["tokens_complete"]
+    assert not (await recent(session))["tokens_complete"]
     for query in ("?limit=0", "?after=x"):
         refused = await session.call("GET", f"/token-revocations{query}", who=BOSS)
         assert refused.error[:2] == (400, "invalid_request")

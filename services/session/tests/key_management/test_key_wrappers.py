@@ -75,7 +75,7 @@ async def test_another_master_key_of_the_same_id_does_not_unwrap(any_kind: KeySe
             await other.unwrap(wrapped, SESSION)
 
 
-async def test_kinds_stand_beside_each_other_and_the_first_wraps(
+async def test_kinds_of_master_keys_can_be_mixed_and_the_first_wraps(
     local: KeyService, any_kind: KeyService
 ) -> None:
     key = DataKey.generate()

@@ -37,7 +37,7 @@ class RevokedTokens(Struct):
 
 
 class RevocationsResponse(Struct):
-    """`GET /revocations`: API keys and tokens that were revoked lately.
+    """`GET /revocations`: API keys and tokens that were revoked recently.
 
     Some API keys are missing if it is not `complete`, some tokens if not `tokens_complete`.
     """

@@ -43,7 +43,7 @@ class ClientAddresses:
 
 
 def _forwarded_for(scope: Scope) -> Iterator[str]:
-    """The addresses that proxies added, the last one first, up to the first that is none."""
+    """The addresses that proxies added, the last one first, up to the first that is no address."""
     given = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
     for entry in given.rsplit(",", _MAX_PROXIES)[: -_MAX_PROXIES - 1 : -1]:
         text = entry.strip()

@@ -200,7 +200,7 @@ async def test_the_reservation_of_a_lost_completion_expires_and_its_cost_still_c
     assert (await standing(session))["cost_per_day"] == (COST, COMPLETION_COST)
 
 
-async def test_budgets_of_an_api_key_and_of_a_tenant_count_beside_that_of_a_person(
+async def test_budgets_of_an_api_key_and_of_a_tenant_count_in_addition_to_that_of_a_person(
     budgeted: Budgeted,
 ) -> None:
     session = await budgeted(

@@ -13,7 +13,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 6, "estimated": False}
 
 
 async def said(session: Service, turns: int) -> tuple[str, dict[str, Any]]:
-    """A session with so many turns, and the input of its open turn."""
+    """A session with this number of turns, and the input of its open turn."""
     session_id = (await session.start(title="Talk"))["id"]
     for number in range(turns):
         await session.answered(session_id, f"question {number} " + "q" * 120, "a" * 150)

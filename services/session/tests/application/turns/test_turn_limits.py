@@ -160,7 +160,7 @@ async def test_a_rule_with_an_api_key_counts_that_key_alone(limited: Limited) ->
     assert [(await opened(session)).status for _ in range(3)] == [201, 201, 429]
 
 
-async def test_the_turns_of_a_tenant_are_limited_beside_those_of_a_person(
+async def test_the_turns_of_a_tenant_are_limited_in_addition_to_those_of_a_person(
     limited: Limited,
 ) -> None:
     session = await limited("{turns_per_minute: 2}, {turns_per_minute: 3, per: tenant}")

@@ -36,7 +36,7 @@ async def execute(
 
 
 async def append_turns(components: Components, turns: int) -> UUID:
-    """A new session with so many turns: one event, plus three per turn."""
+    """A new session with this number of turns: one event, plus three per turn."""
     session_id = (await start(components.store)).session.id
     for _ in range(turns):
         await append_turn(components, session_id)

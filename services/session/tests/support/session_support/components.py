@@ -75,7 +75,7 @@ def components_on(
 
 
 async def until_blocked(pool: Pool, statements: int = 1) -> None:
-    """Wait until so many statements wait for the lock of another transaction."""
+    """Wait until this number of statements waits for the lock of another transaction."""
 
     async def are_blocked() -> bool:
         blocked = await pool.fetchval(
