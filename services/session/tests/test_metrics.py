@@ -10,7 +10,7 @@ from session_support.service import Service
 from parley_core.storage.postgres_pool import Pool
 from parley_session.storage.due_sessions import DueSessions
 from parley_testing.eventually import eventually
-from parley_testing.passage import FaultyProxy
+from parley_testing.faulty_proxy import FaultyProxy
 
 pytestmark = pytest.mark.usefixtures("frequent_measurements")
 

@@ -8,7 +8,7 @@ import pytest
 from parley_core.storage.database_urls import DatabaseUrls
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_testing.eventually import eventually
-from parley_testing.passage import FaultyProxy
+from parley_testing.faulty_proxy import FaultyProxy
 
 
 async def test_waiting_for_a_free_connection_times_out(database: str) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from parley_core.streaming.sse import EventTooLarge, SSEFramer, SSEParser
+from parley_core.streaming.sse import SSEEventTooLarge, SSEFramer, SSEParser
 
 EVENTS = (
     b': heartbeat\n\ndata: {"a": "\xc3\xa9"}\nid: 7\n\nid: 8\ndata:one\ndata: two\n\ndata: x\n\n'
@@ -38,7 +38,7 @@ def test_an_unfinished_event_is_not_yielded() -> None:
 def test_an_event_over_the_limit_raises_after_the_events_before_it(stream: bytes) -> None:
     parsed = SSEParser(900).feed(b"data: a\n\n" + 3 * stream)
     assert next(parsed) == b"a"
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(SSEEventTooLarge):
         next(parsed)
 
 
@@ -54,5 +54,5 @@ def test_the_framer_returns_the_same_bytes_cut_after_whole_events() -> None:
 def test_the_framer_rejects_an_event_over_the_limit_before_it_is_whole() -> None:
     framer = SSEFramer(100)
     assert framer.feed(b"data: " + b"x" * 94) == b""
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(SSEEventTooLarge):
         framer.feed(b"x")

@@ -21,7 +21,7 @@ from parley_gateway.limits import counted_requests, request_limits
 from parley_gateway.limits.limit_metrics import LimitMetrics
 from parley_gateway.limits.request_limits import RequestLimits
 from parley_testing.eventually import eventually
-from parley_testing.passage import FaultyProxy
+from parley_testing.faulty_proxy import FaultyProxy
 
 LIMIT = 30
 ADA, EVE = Principal("default", "ada"), Principal("default", "eve")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from parley_contracts import turn_sse as sse
-from parley_core.streaming.sse import EventTooLarge
+from parley_core.streaming.sse import SSEEventTooLarge
 from parley_gateway.turns.sse_framing import MalformedEventStream, TurnEventFramer
 
 SENT = sse.delta("é\n\nid: 7\n", 9) + sse.HEARTBEAT + sse.delta("b", 10) + b"data: {}\nid: end\n\n"
@@ -46,5 +46,5 @@ def test_an_invalid_event_id_is_an_error(event_id: Any) -> None:
 def test_an_oversized_event_is_an_error_before_it_is_complete() -> None:
     framer = TurnEventFramer(0, 100)
     assert framer.feed(b"data: " + b"x" * 94) == b""
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(SSEEventTooLarge):
         framer.feed(b"x")

@@ -16,7 +16,7 @@ from parley_core.streaming.turn_buffer import buffer_name
 from parley_inference.streaming import turn_buffering
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
-from parley_testing.passage import FaultyProxy
+from parley_testing.faulty_proxy import FaultyProxy
 from parley_testing.session_service import FakeSessionService
 
 TEXT = "Hél😀 wörld, "

@@ -13,7 +13,7 @@ from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
-from parley_testing.passage import FaultyProxy
+from parley_testing.faulty_proxy import FaultyProxy
 
 STORE_SECONDS = 1
 AWAY = (503, "event_store_unavailable", None)

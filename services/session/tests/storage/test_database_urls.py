@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from parley_testing.eventually import eventually
-from parley_testing.passage import FaultyProxy
+from parley_testing.faulty_proxy import FaultyProxy
 
 PENDING = "parley_session_outbox_pending_events"
 

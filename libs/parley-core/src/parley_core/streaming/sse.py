@@ -10,7 +10,7 @@ _BLANK_LINE = b"\n\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class EventTooLarge(Exception):
+class SSEEventTooLarge(Exception):
     """A line or an event exceeds the limit of the parser."""
 
 
@@ -22,7 +22,7 @@ class SSEFramer:
         self._incomplete = b""
 
     def feed(self, received: bytes) -> bytes:
-        """Return the bytes of all events that `received` completes. Raises EventTooLarge."""
+        """Return the bytes of all events that `received` completes. Raises SSEEventTooLarge."""
         if self._incomplete:
             received = self._incomplete + received
         end = received.rfind(_BLANK_LINE)
@@ -32,7 +32,7 @@ class SSEFramer:
             end += len(_BLANK_LINE)
             events, self._incomplete = received[:end], received[end:]
         if len(self._incomplete) > self._max_event_bytes:
-            raise EventTooLarge
+            raise SSEEventTooLarge
         return events
 
 
@@ -50,7 +50,7 @@ class SSEParser:
         self._data_bytes = 0
 
     def feed(self, received: bytes) -> Iterator[bytes]:
-        """Yield the data of each completed event. Raises EventTooLarge after them."""
+        """Yield the data of each completed event. Raises SSEEventTooLarge after them."""
         for line in self._lines(received):
             if line.startswith(b"data:"):
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
@@ -84,4 +84,4 @@ class SSEParser:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_event_bytes:
-            raise EventTooLarge
+            raise SSEEventTooLarge

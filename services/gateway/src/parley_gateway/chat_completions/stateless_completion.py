@@ -14,7 +14,7 @@ from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_core.http.service_client import ServiceClient
-from parley_core.streaming.sse import EventTooLarge, SSEFramer
+from parley_core.streaming.sse import SSEEventTooLarge, SSEFramer
 from parley_gateway.chat_completions.errors import error_event
 from parley_gateway.http.sse_response import SSEResponse
 from parley_gateway.http.stream_limiter import Stop, shutting_down
@@ -115,7 +115,7 @@ class StatelessCompletion:
             try:
                 while received := await upstream.readany():
                     yield framer.feed(received)
-            except (aiohttp.ClientError, TimeoutError, OSError, EventTooLarge):
+            except (aiohttp.ClientError, TimeoutError, OSError, SSEEventTooLarge):
                 yield error_event(_interrupted())
 
 

@@ -17,7 +17,7 @@ from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError, ServiceError, decode_response
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.settings import Seconds, SettingsGroup
-from parley_core.streaming.sse import EventTooLarge
+from parley_core.streaming.sse import SSEEventTooLarge
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.turns.relay_metrics import RelayMetrics, TurnLatency
@@ -283,7 +283,7 @@ _STREAM_ERRORS = (
     aiohttp.ClientError,
     TimeoutError,
     OSError,
-    EventTooLarge,
+    SSEEventTooLarge,
     MalformedEventStream,
 )
 

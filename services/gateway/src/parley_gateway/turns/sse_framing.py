@@ -24,7 +24,7 @@ class TurnEventFramer:
     def feed(self, received: bytes) -> bytes:
         """All events that `received` completes, undecoded.
 
-        Raises EventTooLarge, MalformedEventStream.
+        Raises SSEEventTooLarge, MalformedEventStream.
         """
         events = self._framer.feed(received)
         self._track(events)

@@ -16,7 +16,7 @@ from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
 from parley_core.streaming.turn_buffer_redis import BufferWrite, TurnBuffers
 from parley_events.values import Price
 from parley_testing.eventually import eventually
-from parley_testing.passage import FaultyProxy
+from parley_testing.faulty_proxy import FaultyProxy
 
 OPENING = StreamHeader(
     model="fallback", prompt_tokens=7, price=Price(currency="EUR", prompt=1, completion=2)

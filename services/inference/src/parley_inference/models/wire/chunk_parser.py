@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from parley_contracts.api_models import FinishReason
-from parley_core.streaming.sse import EventTooLarge, SSEParser
+from parley_core.streaming.sse import SSEEventTooLarge, SSEParser
 from parley_events.values import MAX_COUNT
 from parley_inference.models.failures import UpstreamError, error_for
 from parley_inference.models.server_error import parse_stream_error
@@ -65,7 +65,7 @@ class ChunkParser:
             for data in self._sse.feed(received):
                 if self._parse_event(data.strip(), parsed, texts):
                     break
-        except EventTooLarge:
+        except SSEEventTooLarge:
             parsed.error = UpstreamError("upstream_garbage")
         except UpstreamError as error:
             parsed.error = error

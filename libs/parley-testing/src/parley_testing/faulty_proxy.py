@@ -21,19 +21,19 @@ class FaultyProxy:
     @asynccontextmanager
     async def to(cls, database: str) -> AsyncIterator[Self]:
         """Serve the proxy within the block; its `database` is the DSN of clients."""
-        passage = cls(database)
-        server = await asyncio.start_server(passage._enter, "127.0.0.1", 0)
+        proxy = cls(database)
+        server = await asyncio.start_server(proxy._enter, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()
-        account = passage._to.netloc.rpartition("@")[0]
-        passage.database = passage._to._replace(netloc=f"{account}@{host}:{port}").geturl()
+        account = proxy._to.netloc.rpartition("@")[0]
+        proxy.database = proxy._to._replace(netloc=f"{account}@{host}:{port}").geturl()
         try:
-            yield passage
+            yield proxy
         finally:
             server.close()
-            passage.close()
-            passage._passes.set()
+            proxy.close()
+            proxy._passes.set()
             await server.wait_closed()
-            await asyncio.gather(*passage._connections, return_exceptions=True)
+            await asyncio.gather(*proxy._connections, return_exceptions=True)
 
     def close(self) -> None:
         """Abort all connections and refuse new ones."""
