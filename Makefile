@@ -28,6 +28,7 @@ install: .venv/installed ## Create .venv with the pinned dependencies and every 
 	$(PYTHON) -m venv .venv
 	$(PIP) -c constraints.txt uv
 	$(BIN)/uv pip install --quiet --native-tls --compile-bytecode --python $(BIN)/python $(PACKAGES) || $(PIP) $(PACKAGES)
+	$(BIN)/python -m compileall -q -j 0 $(DISTRIBUTIONS:%=%/src)
 	@touch $@
 
 run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, PARLEY_DATA)
@@ -37,6 +38,7 @@ test-unit: install ## Run the tests that need neither an engine nor a service (u
 	$(PARALLEL_PYTEST) -m unit libs services cli tests/test_*.py
 
 test: install ## Run all tests except fault injection, on real engines (about 8 minutes on two cores)
+	$(BIN)/python -m tools.kafka_start_cache
 	$(PARALLEL_PYTEST)
 
 test-faults: install ## Kill every process under load, then account for each event (up to 10 minutes)

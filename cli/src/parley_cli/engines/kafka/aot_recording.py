@@ -17,7 +17,9 @@ async def record_kafka_aot_cache(data: Path, cache: Path, port: int, controller_
     if _is_recorded(cache):
         return
     folder = data / "kafka-recording"
-    with (cache / "kafka" / "recording").open("w") as lock:
+    lock_file = cache / "kafka" / "recording"
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("w") as lock:
         # Another stack that shares the cache folder records it now.
         if not try_lock(lock):
             return
