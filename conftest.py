@@ -36,7 +36,7 @@ _E2E, _FAULTS, _K8S = (_ROOT / "tests" / each for each in ("e2e", "faults", "k8s
 _ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "redis_url"))
 # Names by which a test module starts engines or other processes itself.
 _STARTS_PROCESSES = re.compile(
-    r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|fetch_jars"
+    r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|server_process|fetch_jars"
     r"|(Postgres|Kafka|Redis)Server|find_prometheus|pgbouncer|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
 )
 # Serves an application of ours on a socket of the test process, among fakes of its neighbours.

@@ -56,7 +56,7 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
     monkeypatch.setenv("PARLEY_DATA", str(tmp_path))
     monkeypatch.setenv("PARLEY_JWT_SECRET", "s" * 32)
     with Gateway() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 

@@ -45,7 +45,7 @@ def url(data: Path) -> Iterator[str]:
     context.load_cert_chain(files.certificate_file, files.key_file)
     with HTTPServer(("127.0.0.1", 0), Gateway) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"https://127.0.0.1:{server.server_port}"
         server.shutdown()
 

@@ -38,7 +38,7 @@ def object_store() -> Iterator[ObjectStore]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     store.address = f"127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield store
