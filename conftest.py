@@ -85,6 +85,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: _RUN_ORDER.index(tiers[item]))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Forget which tests failed in a run that broke off: `--last-failed` runs all of them then."""
+    cache = session.config.cache
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR and cache is not None:
+        cache.set("cache/lastfailed", {})
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Schedule by file, and the tests of the stacks by folder: a folder shares its stack."""
