@@ -62,9 +62,7 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
 
         monitor.state.wait_for("kafka")
         reloader = SettingsReloader(settings, apply, monitor.registry)
-        async with background_tasks(projector.run(), watchdog.run(), reloader.run()) as tasks:
-            for task in tasks:
-                task.add_done_callback(on_end)
+        async with background_tasks(projector.run(), watchdog.run(), reloader.run(), on_end=on_end):
             yield
 
     app = Starlette(lifespan=lifespan)

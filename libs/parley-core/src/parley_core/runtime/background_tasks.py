@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,25 +11,26 @@ from parley_core.runtime.safe_logging import log_unexpected_error
 log = logging.getLogger(__name__)
 
 
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log_unexpected_error(log, "a background task failed", error)
+
+
 @asynccontextmanager
 async def background_tasks(
     *coroutines: Coroutine[Any, Any, None],
-) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+    on_end: Callable[[asyncio.Task[None]], None] = _log_failure,
+) -> AsyncIterator[None]:
     """Run the coroutines as tasks; at the end of the block, cancel them and wait for their end.
 
-    A task that fails is logged.
+    `on_end` is called with each task that ends; by default it logs a failure.
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     for task in tasks:
-        task.add_done_callback(_log_failure)
+        task.add_done_callback(on_end)
     try:
-        yield tasks
+        yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log_unexpected_error(log, "a background task failed", error)

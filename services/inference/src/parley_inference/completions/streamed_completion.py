@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 from starlette.types import Send
@@ -61,7 +62,9 @@ class StreamedCompletion(Completion):
         async with self._sending:
             if not self._response_started:
                 self._role_sent = True
-                await self._write(b"".join(map(sse.event, self._role_chunks())), more=True)
+                # The response itself ends when it writes to a client that has disconnected.
+                with suppress(ClientDisconnected):
+                    await self._write(b"".join(map(sse.event, self._role_chunks())), more=True)
 
     def _role_chunks(self) -> list[bytes]:
         """One chunk per choice, as model servers send them; the model is the requested one."""
