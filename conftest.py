@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
-_ROOT = Path(__file__).parent
-_E2E, _FAULTS, _K8S = (_ROOT / "tests" / each for each in ("e2e", "faults", "k8s"))
+_TIERS_BY_FOLDER = {f"tests/{tier}/": tier for tier in ("e2e", "faults", "k8s")}
 
 _ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "redis_url"))
 # Names by which a test module starts engines or other processes itself.
 _STARTS_PROCESSES = re.compile(
     r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|server_process|fetch_jars"
-    r"|(Postgres|Kafka|Redis)Server|find_prometheus|pgbouncer|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
+    r"|(Postgres|Kafka|Redis)Server|find_prometheus|pgbouncer|SecuredKafka|record_kafka_aot_cache"
+    r"|tools\.manifests|FakeServices)\b"
 )
 # Serves an application of ours on a socket of the test process, among fakes of its neighbours.
 _SERVICE_FIXTURE = "start"
@@ -107,12 +107,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _tier(item: pytest.Item) -> str:
-    if _FAULTS in item.path.parents:
-        return "faults"
-    if _K8S in item.path.parents:
-        return "k8s"
-    if _E2E in item.path.parents:
-        return "e2e"
+    for folder, tier in _TIERS_BY_FOLDER.items():
+        if item.nodeid.startswith(folder):
+            return tier
     fixtures = getattr(item, "fixturenames", ())
     if not _ENGINE_FIXTURES.isdisjoint(fixtures) or _starts_processes(item.path):
         return "engine"

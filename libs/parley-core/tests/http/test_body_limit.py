@@ -4,10 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from core_fakes.observed import observe
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
@@ -18,12 +18,14 @@ from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyBudget, BodyLim
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import error_body
 from parley_testing.eventually import eventually
+from parley_testing.serving import serving
 
 LIMIT = 1024
 REFUSAL = error_body(
     "The body is over 1024 bytes.", type="invalid_request_error", code="body_too_large"
 )
 MIB = 1024 * 1024
+Parser = Literal["httptools", "h11"]
 
 either_parser = pytest.mark.parametrize("parser", ["httptools", "h11"])
 either_length = pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
@@ -59,29 +61,22 @@ async def endless() -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def listening(app: Any, parser: Any = "httptools") -> AsyncIterator[Callable[..., Any]]:
-    """A uvicorn in this loop; gives what opens a connection to it."""
-    config = uvicorn.Config(
-        app, port=0, http=parser, ws="none", log_config=None, timeout_graceful_shutdown=1
-    )
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    port = server.servers[0].sockets[0].getsockname()[1]
+async def listening(app: Any, parser: Parser = "httptools") -> AsyncIterator[Callable[..., Any]]:
+    """Serve the application; gives what opens a connection to it."""
     writers = []
+    async with serving(app, protocol=parser) as served:
+        address = urlsplit(served.url)
 
-    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writers.append(writer)
-        return reader, writer
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            writers.append(writer)
+            return reader, writer
 
-    try:
-        yield connect
-    finally:
-        for writer in writers:
-            writer.close()
-        await server.shutdown()
+        try:
+            yield connect
+        finally:
+            for writer in writers:
+                writer.close()
 
 
 def head(path: str, *headers: str) -> bytes:
@@ -110,7 +105,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[Any, ...]:
 
 @either_parser
 @either_length
-async def test_a_body_of_exactly_the_limit_passes(parser: str, announced: bool) -> None:
+async def test_a_body_of_exactly_the_limit_passes(parser: Parser, announced: bool) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -123,7 +118,7 @@ async def test_a_body_of_exactly_the_limit_passes(parser: str, announced: bool) 
 @either_parser
 @either_length
 async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(
-    parser: str, announced: bool
+    parser: Parser, announced: bool
 ) -> None:
     app = application()
     async with listening(app, parser) as connect:
@@ -140,7 +135,7 @@ async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(
 @either_parser
 @either_length
 async def test_a_client_still_sending_three_mebibytes_reads_the_answer(
-    parser: str, announced: bool
+    parser: Parser, announced: bool
 ) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
@@ -157,7 +152,7 @@ async def test_a_client_still_sending_three_mebibytes_reads_the_answer(
 @either_parser
 @either_length
 async def test_the_connection_of_a_refused_body_takes_the_next_request(
-    parser: str, announced: bool
+    parser: Parser, announced: bool
 ) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
@@ -171,7 +166,9 @@ async def test_the_connection_of_a_refused_body_takes_the_next_request(
 
 
 @either_parser
-async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(parser: str) -> None:
+async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(
+    parser: Parser,
+) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -185,7 +182,7 @@ async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(p
 @either_parser
 @either_length
 async def test_a_body_that_does_not_come_is_refused_in_time(
-    parser: str, announced: bool, monkeypatch: pytest.MonkeyPatch
+    parser: Parser, announced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 0.05)
     async with listening(application(), parser) as connect:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import aiohttp
 import uvicorn
@@ -22,10 +23,10 @@ SEND_BUFFER_BYTES = 16_384
 class Server(uvicorn.Server):
     """Stops immediately, whereas uvicorn polls ten times a second and then waits."""
 
-    def __init__(self, app: ASGIApp, early_responder: EarlyResponder | None) -> None:
+    def __init__(self, app: ASGIApp, protocol: Any) -> None:
         config = uvicorn.Config(
             app,
-            http=protocol_class(early_responder),  # type: ignore[arg-type]
+            http=protocol,
             ws="none",
             log_config=None,
             proxy_headers=False,
@@ -61,15 +62,19 @@ async def serving(
     *,
     small_send_buffer: bool = False,
     early_responder: EarlyResponder | None = None,
+    protocol: Literal["httptools", "h11"] | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve the application within the block; the test may stop it earlier."""
+    """Serve the application within the block; the test may stop it earlier.
+
+    `protocol` selects one of uvicorn's own in place of the services'.
+    """
     listening = socket.create_server(("127.0.0.1", 0))
     # asyncio sets it on sockets that it opens itself only. Without it, a response written in two
     # parts waits 40 ms for an acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if small_send_buffer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    server = Server(app, early_responder)
+    server = Server(app, protocol or protocol_class(early_responder))
     running = asyncio.create_task(server._serve([listening]))
     try:
         await eventually(lambda: server.started or running.done(), within=START_SECONDS)

@@ -96,21 +96,22 @@ async def test_a_service_that_fails_is_not_asked_again_until_the_circuit_closes(
 async def test_a_service_that_does_not_answer_is_waited_for_briefly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = asyncio.Event()
+    asked, tested = asyncio.Event(), asyncio.Event()
 
-    async def never(_: Request) -> Response:
+    async def after_the_test(_: Request) -> Response:
         asked.set()
-        await asyncio.Event().wait()
-        raise AssertionError
+        await tested.wait()
+        return Response()
 
     monkeypatch.setattr(key_service_client, "TIMEOUT_SECONDS", 0.1)
     (tmp_path / "token").write_text("token")
-    app = Starlette(routes=[Route("/{path:path}", never, methods=["POST"])])
+    app = Starlette(routes=[Route("/{path:path}", after_the_test, methods=["POST"])])
     async with serving(app) as served:
         key = VaultKey(served.url, "parley", str(tmp_path / "token"))
         async with opened_keyring(MasterKeys({"v1": key})) as keyring:
             with pytest.raises(KeyServiceUnavailable):
                 await keyring.wrap(DataKey.generate(), SESSION)
+        tested.set()
     assert asked.is_set()
 
 
