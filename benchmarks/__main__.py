@@ -5,33 +5,19 @@ from importlib import import_module
 
 import uvloop
 
-NAMES = (
-    "append",
-    "bad_tokens",
-    "cold_session",
-    "export",
-    "flood",
-    "history",
-    "idle_streams",
-    "internal_call",
-    "limits",
-    "loop_lag",
-    "outbox",
-    "paced_streams",
-    "projection",
-    "read_cost",
-    "read_your_writes",
-    "rebuild",
-    "rewrap",
-    "safeguards",
-    "search",
-    "stack",
-    "start",
-    "tls",
-    "tracing",
-    "turn_cost",
-    "web",
-)
+# Each is a module `benchmarks.<folder>.<name>`.
+FOLDERS = {
+    "events": ("append", "cold_session", "export", "outbox", "projection", "rebuild", "rewrap"),
+    "overload": ("bad_tokens", "flood", "limits", "loop_lag"),
+    "reads": ("history", "read_cost", "read_your_writes", "search"),
+    "stack": (
+        *("idle_streams", "internal_call", "paced_streams", "safeguards", "stack", "start"),
+        *("tls", "tracing", "turn_cost", "web"),
+    ),
+}
+MODULES = {
+    name: f"benchmarks.{folder}.{name}" for folder, names in FOLDERS.items() for name in names
+}
 
 
 def main() -> None:
@@ -43,13 +29,13 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"benchmark to run (default: all): {', '.join(NAMES)}",
+        help=f"benchmark to run (default: all): {', '.join(MODULES)}",
     )
-    for name in parser.parse_args().names or NAMES:
-        if name not in NAMES:
-            parser.error(f"unknown benchmark {name}; available: {', '.join(NAMES)}")
+    for name in parser.parse_args().names or MODULES:
+        if name not in MODULES:
+            parser.error(f"unknown benchmark {name}; available: {', '.join(MODULES)}")
         print(f"{name} …", flush=True)
-        uvloop.run(import_module(f"benchmarks.{name}").run())
+        uvloop.run(import_module(MODULES[name]).run())
 
 
 if __name__ == "__main__":

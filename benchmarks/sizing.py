@@ -1,6 +1,6 @@
 """Calculator of what a number of daily users needs: `python -m benchmarks.sizing --daily-users N`.
 
-The costs are those of `benchmarks.turn_cost` and of the table in README.md, measured on two
+The costs are those of `benchmarks.stack.turn_cost` and of the table in README.md, measured on two
 shared cores; docs/scaling.md says what they leave out. Model servers are not counted.
 """
 
@@ -59,7 +59,7 @@ CLIENT_BYTES = Cost(1_300, 81)
 PAGE_BYTES = 7_600
 # Measured by `python -m benchmarks idle_streams`: gateway and inference together, resident.
 STREAM_BYTES = 126e3
-# Resident memory of a process under load with full caches, measured by `python -m benchmarks.soak`
+# Resident memory of a process under load with full caches, measured by `benchmarks.overload.soak`
 # without its large bodies.
 GATEWAY_BYTES, SESSION_BYTES, INFERENCE_BYTES = 190e6, 230e6, 230e6
 HISTORY_SERVE_BYTES, HISTORY_PROJECT_BYTES = 120e6, 95e6

@@ -1,6 +1,6 @@
-import AxeBuilder from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { accessibilityViolations } from './support/accessibility';
 import { tabWalk } from './support/keyboard';
 import { unmarkedTexts } from './support/language';
 import { numbered, shareStack } from './support/setup';
@@ -12,23 +12,7 @@ test.each(['light', 'dark'] as const)(
   'no screen violates WCAG 2.2 AA in %s',
   async (colorScheme) => {
     const chat = await open({ colorScheme });
-    const violations = async () => {
-      // While a dialog fades in, its colours have less contrast.
-      await chat.page.evaluate(() =>
-        Promise.allSettled(
-          document
-            .getAnimations()
-            .filter((each) => each.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY)
-            .map((each) => each.finished),
-        ),
-      );
-      const { violations } = await new AxeBuilder({ page: chat.page })
-        .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'])
-        .analyze();
-      return violations.map(
-        ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`,
-      );
-    };
+    const violations = () => accessibilityViolations(chat.page);
     expect(await violations()).toEqual([]);
     stack.model.script('all of it', {
       pieces: [

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { numbered, shareStack } from './support/setup';
+import { importMessages, numbered, shareStack } from './support/setup';
 
 const { stack, open } = shareStack();
 
@@ -157,5 +157,25 @@ test('a reply that grows in one session scrolls no other one', async () => {
   await page.locator('.running-mark').waitFor({ state: 'detached', timeout: 20_000 });
   expect(await top()).toBe(before);
   await chat.agrees();
+  await chat.close();
+});
+
+test('days are named, and today becomes yesterday at midnight', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await chat.send('good evening');
+  await chat.answered();
+  const id = chat.sessionId();
+  await importMessages(chat, id, 2, (n) => `now ${n}`);
+  await page.clock.install();
+  await page.goto(`${stack.url}/s/${id}`);
+  await page.locator('.day').getByText('Today').waitFor();
+  const time = page.locator('.message time').first();
+  expect(await time.getAttribute('datetime')).toMatch(/^\d{4}-\d\d-\d\dT/);
+  expect(await time.getAttribute('title')).toMatch(/\d{4}/);
+  await page.clock.fastForward('24:00:00');
+  await page.locator('.day').getByText('Yesterday').waitFor();
+  await page.clock.resume();
+  expect(chat.errors).toEqual([]);
   await chat.close();
 });

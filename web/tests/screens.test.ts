@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { importMessages, shareStack } from './support/setup';
+import { shareStack } from './support/setup';
 
 const { stack, open } = shareStack();
 
@@ -293,25 +293,5 @@ test('a long paste is folded, sent whole, and shown in part; one that is too lar
   await refusal.waitFor({ state: 'detached' });
   await chat.answered();
   await chat.agrees();
-  await chat.close();
-});
-
-test('days are named, and today becomes yesterday at midnight', async () => {
-  const chat = await open();
-  const { page } = chat;
-  await chat.send('good evening');
-  await chat.answered();
-  const id = chat.sessionId();
-  await importMessages(chat, id, 2, (n) => `now ${n}`);
-  await page.clock.install();
-  await page.goto(`${stack.url}/s/${id}`);
-  await page.locator('.day').getByText('Today').waitFor();
-  const time = page.locator('.message time').first();
-  expect(await time.getAttribute('datetime')).toMatch(/^\d{4}-\d\d-\d\dT/);
-  expect(await time.getAttribute('title')).toMatch(/\d{4}/);
-  await page.clock.fastForward('24:00:00');
-  await page.locator('.day').getByText('Yesterday').waitFor();
-  await page.clock.resume();
-  expect(chat.errors).toEqual([]);
   await chat.close();
 });

@@ -1,19 +1,24 @@
 /** Chromium: PARLEY_TEST_CHROMIUM, else the one on the PATH, else the one of npm. */
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 export async function launchBrowser(): Promise<Browser> {
   const fonts = process.env.PARLEY_TEST_FONTS;
-  return chromium.launch({
+  const configuration = fonts && fontConfiguration(fonts);
+  const browser = await chromium.launch({
     executablePath: await executable(),
     // Nothing else: npm's Chromium suggests flags that switch off the security under test.
     args: ['--no-sandbox'],
-    env: { ...process.env, ...(fonts ? { FONTCONFIG_FILE: fontConfiguration(fonts) } : {}) },
+    env: { ...process.env, ...(configuration ? { FONTCONFIG_FILE: configuration } : {}) },
   });
+  if (configuration) {
+    browser.on('disconnected', () => rmSync(dirname(configuration), { recursive: true }));
+  }
+  return browser;
 }
 
 async function executable(): Promise<string> {

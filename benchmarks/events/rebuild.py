@@ -13,8 +13,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from benchmarks.load.sample_conversations import sample_appends
-from benchmarks.projection import (
+from benchmarks.events.projection import (
     baseline_rate,
     log_writer,
     projected_records,
@@ -22,6 +21,7 @@ from benchmarks.projection import (
     publish,
     running_projector,
 )
+from benchmarks.load.sample_conversations import sample_appends
 from benchmarks.servers.engines import kafka, postgres
 from benchmarks.table import Row, per_second, print_table, rate_row
 from parley_core.log import LogWriter

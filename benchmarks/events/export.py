@@ -12,7 +12,7 @@ from uuid import UUID
 
 import duckdb
 
-from benchmarks.projection import log_writer, publish
+from benchmarks.events.projection import log_writer, publish
 from benchmarks.servers.engines import kafka
 from benchmarks.table import Row, per_second, print_table
 from parley_cli.log.dataset.manifest import load_manifest

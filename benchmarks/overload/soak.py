@@ -1,4 +1,4 @@
-"""Soak under mixed, large and hostile traffic: `python -m benchmarks.soak --minutes 30`.
+"""Soak under mixed, large and hostile traffic: `python -m benchmarks.overload.soak --minutes 30`.
 
 Prints the resident memory of each process every minute. At the end it compares each process with
 its limit and with the middle of the run.
@@ -155,6 +155,6 @@ async def _measured(stack: RunningStack, minute: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overload.soak", description=__doc__)
     parser.add_argument("--minutes", type=int, default=30, help="how long to run (default: 30)")
     uvloop.run(run(parser.parse_args().minutes))

@@ -1,6 +1,6 @@
 """Time until a busy server accepts new connections, by the number of its listening sockets.
 
-Run by itself, in two minutes: `python -m benchmarks.accept`. The measurement of ADR 21.
+Run by itself, in two minutes: `python -m benchmarks.overload.accept`. The measurement of ADR 21.
 """
 
 import asyncio

@@ -1,0 +1,1 @@
+"""Benchmarks of the event store, the outbox, the projection and their operations."""

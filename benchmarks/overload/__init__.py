@@ -1,0 +1,1 @@
+"""Benchmarks of floods and demanding requests: what they do to other people and to memory."""

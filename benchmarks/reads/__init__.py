@@ -1,0 +1,1 @@
+"""Benchmarks of history reads and search."""
