@@ -22,7 +22,7 @@ from benchmarks.table import Row, milliseconds, percentile, print_table, rate_ro
 from parley_cli.engines import redis_url
 from parley_cli.stack.secret_store import REDIS_PASSWORD
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.storage.version_cache import VersionCache
+from parley_core.storage.version_cache import CommittedVersion, VersionCache
 
 REPLICAS = "gateway=2,history-serve=2"
 TURNS, READS_PER_TURN = 250, 4
@@ -102,7 +102,7 @@ async def _cost(stack: RunningStack) -> list[Row]:
 async def _publish(redis_url: str, session_id: UUID) -> None:
     redis = RedisWithCircuitBreaker(redis_url, timeout_seconds=1, open_seconds=1, max_connections=1)
     versions = VersionCache(redis)
-    assert await versions.publish(session_id, VERSION, gone=False)
+    assert await versions.publish([CommittedVersion(session_id, VERSION, gone=False)])
     await versions.aclose()
 
 

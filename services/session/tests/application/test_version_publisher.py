@@ -1,14 +1,14 @@
 """Publishing versions: after a failure nothing is published until all versions are invalid."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
 
-from parley_core.storage.version_cache import VersionCache
+from parley_core.storage.version_cache import CommittedVersion, VersionCache
 from parley_session.application import version_publisher
 from parley_session.application.version_publisher import VersionPublisher
 from parley_testing.eventually import eventually
@@ -22,13 +22,15 @@ class FakeCache:
         self.versions: dict[UUID, tuple[int, bool]] = {}
         self.epochs = 0
         self.ended_epochs = 0
-        self.hangs = False
+        self.calls = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
 
-    async def publish(self, session_id: UUID, version: int, *, gone: bool) -> bool:
-        if self.hangs:
-            await asyncio.Event().wait()
+    async def publish(self, versions: Sequence[CommittedVersion]) -> bool:
+        self.calls += 1
+        await self.answers.wait()
         if self.is_up:
-            self.versions[session_id] = version, gone
+            self.versions |= {each.session_id: (each.version, each.gone) for each in versions}
         return self.is_up
 
     async def start_epoch(self) -> bool:
@@ -72,6 +74,19 @@ async def test_a_committed_version_is_published(
     await publisher.publish(session, 4, gone=False)
     await publisher.publish(erased, 5, gone=True)
     assert cache.versions == {session: (4, False), erased: (5, True)}
+
+
+async def test_versions_committed_during_a_publication_are_published_in_one_call(
+    publisher: VersionPublisher, cache: FakeCache
+) -> None:
+    cache.answers.clear()
+    publications = [asyncio.create_task(publisher.publish(uuid4(), 1, gone=False))]
+    await eventually(lambda: cache.calls == 1)
+    publications += [asyncio.create_task(publisher.publish(uuid4(), 1, gone=False)) for _ in "abc"]
+    await asyncio.sleep(0)
+    cache.answers.set()
+    await asyncio.gather(*publications)
+    assert (len(cache.versions), cache.calls) == (4, 2)
 
 
 async def test_without_a_cache_nothing_is_published() -> None:
@@ -122,13 +137,13 @@ async def test_a_version_skipped_while_versions_are_invalidated_invalidates_them
 async def test_a_publication_that_is_cancelled_counts_as_failed(
     publisher: VersionPublisher, cache: FakeCache
 ) -> None:
-    cache.hangs = True
+    cache.answers.clear()
     publishing = asyncio.create_task(publisher.publish(uuid4(), 2, gone=False))
     await asyncio.sleep(0)
     publishing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await publishing
-    cache.hangs = False
+    cache.answers.set()
     async with running(publisher):
         await eventually(lambda: cache.ended_epochs)
 

@@ -18,7 +18,7 @@ from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.storage.version_cache import VersionCache
+from parley_core.storage.version_cache import CommittedVersion, VersionCache
 from parley_events.session import ReplyCancelled, SessionErased
 from parley_session.application.api_keys import ApiKeys
 from parley_session.application.command_executor import utc_now
@@ -95,7 +95,7 @@ async def test_the_erased_sessions_are_gone_for_readers_at_once(
     session_id = await append_turns(components, 1)
     redis = RedisWithCircuitBreaker(redis_url, timeout_seconds=5, open_seconds=1, max_connections=1)
     async with aclosing(VersionCache(redis)) as versions:
-        await versions.publish(session_id, 4, gone=False)
+        await versions.publish([CommittedVersion(session_id, 4, gone=False)])
         assert (await erase_user("--user", "ada", "--yes")).stderr == ""
         cached = await versions.read([session_id])
         assert cached is not None

@@ -1,7 +1,7 @@
 """Connection pool of a service's Postgres database, with a bound on every wait."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType
@@ -49,14 +49,8 @@ class Pool:
     async def __aexit__(self, *error: Any) -> None:
         await self._pool.__aexit__(*error)
 
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
-        with nullcontext() if self._observer is None else self._observer.measured():
-            connection = await self._pool.acquire(timeout=self._acquire_timeout)
-        try:
-            yield connection
-        finally:
-            await self._pool.release(connection)
+    def acquire(self) -> AbstractAsyncContextManager["PoolConnectionProxy[asyncpg.Record]"]:
+        return _Acquisition(self._pool, self._acquire_timeout, self._observer)
 
     async def execute(self, query: str, *arguments: Any) -> str:
         async with self.acquire() as connection:
@@ -75,6 +69,35 @@ class Pool:
             return await connection.fetchval(query, *arguments)
 
 
+class _Acquisition(AbstractAsyncContextManager["PoolConnectionProxy[asyncpg.Record]"]):
+    """A connection within a block. A class, as each statement needs one: a generator costs more."""
+
+    __slots__ = ("_acquire_timeout", "_connection", "_observer", "_pool")
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        acquire_timeout: float,
+        observer: "_PoolObserver | None",
+    ) -> None:
+        self._pool, self._acquire_timeout, self._observer = pool, acquire_timeout, observer
+
+    async def __aenter__(self) -> "PoolConnectionProxy[asyncpg.Record]":
+        started_at = perf_counter()
+        try:
+            self._connection = await self._pool.acquire(timeout=self._acquire_timeout)
+        except BaseException as error:
+            if self._observer is not None:
+                self._observer.on_end(perf_counter() - started_at, error)
+            raise
+        if self._observer is not None:
+            self._observer.on_end(perf_counter() - started_at)
+        return self._connection
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._pool.release(self._connection)
+
+
 class _PoolObserver(Collector):
     """Metrics of the pool, and whether Postgres accepts connections."""
 
@@ -88,20 +111,17 @@ class _PoolObserver(Collector):
         )
         monitor.registry.register(self)
 
-    @contextmanager
-    def measured(self) -> Iterator[None]:
-        started_at = perf_counter()
-        try:
-            yield
-        except (OSError, TimeoutError, asyncpg.PostgresError):
-            # Of a pool whose connections are all in use, a timeout shows nothing about Postgres.
-            if self._pool.get_size() < self._pool.get_max_size():
-                self._postgres.report(False)
-            raise
-        else:
+    def on_end(self, seconds: float, error: BaseException | None = None) -> None:
+        """Called with the time that a request for a connection waited, and why it got none."""
+        self._waits.observe(seconds)
+        if error is None:
             self._postgres.report(True)
-        finally:
-            self._waits.observe(perf_counter() - started_at)
+        # Of a pool whose connections are all in use, a timeout shows nothing about Postgres.
+        elif (
+            isinstance(error, OSError | TimeoutError | asyncpg.PostgresError)
+            and self._pool.get_size() < self._pool.get_max_size()
+        ):
+            self._postgres.report(False)
 
     def collect(self) -> Iterable[Metric]:
         connections = GaugeMetricFamily(

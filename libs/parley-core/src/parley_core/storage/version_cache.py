@@ -49,6 +49,14 @@ class CachedVersions(NamedTuple):
     versions: Mapping[UUID, int | None]
 
 
+class CommittedVersion(NamedTuple):
+    """`gone`: nobody may read the session any more."""
+
+    session_id: UUID
+    version: int
+    gone: bool
+
+
 class VersionCache:
     def __init__(self, redis: RedisWithCircuitBreaker) -> None:
         self._redis = redis
@@ -70,13 +78,16 @@ class VersionCache:
         }
         return CachedVersions(epoch.decode(), versions)
 
-    async def publish(self, session_id: UUID, version: int, *, gone: bool) -> bool:
-        """Publish a committed version; older ones are ignored. False when Redis does not reply."""
-        return await self._write("", {session_id: -version if gone else version})
+    async def publish(self, versions: Sequence[CommittedVersion]) -> bool:
+        """Publish committed versions; older ones are ignored. False when Redis does not reply."""
+        return await self._write(
+            "",
+            [(each.session_id, -each.version if each.gone else each.version) for each in versions],
+        )
 
     async def fill(self, epoch: str, versions: Mapping[UUID, int]) -> None:
         """Add versions of the session service, requested after `epoch` was read."""
-        await self._write(epoch, versions)
+        await self._write(epoch, [*versions.items()])
 
     async def start_epoch(self) -> bool:
         """Start an epoch where there is none: after the start of Redis, or a flush.
@@ -92,9 +103,10 @@ class VersionCache:
     async def aclose(self) -> None:
         await self._redis.aclose()
 
-    async def _write(self, epoch: str, versions: Mapping[UUID, int]) -> bool:
-        names = [_EPOCH, *map(_name, versions)]
-        arguments: list[str | int] = [epoch, secrets.token_hex(8), TTL_SECONDS, *versions.values()]
+    async def _write(self, epoch: str, versions: Sequence[tuple[UUID, int]]) -> bool:
+        names = [_EPOCH, *(_name(session_id) for session_id, _ in versions)]
+        arguments: list[str | int] = [epoch, secrets.token_hex(8), TTL_SECONDS]
+        arguments += [version for _, version in versions]
 
         def evaluate(redis: Redis) -> Awaitable[Any]:
             return redis.eval(_WRITE, len(names), *names, *arguments)

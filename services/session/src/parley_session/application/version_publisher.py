@@ -1,13 +1,14 @@
 """Publishes committed versions to Redis, before the commands are acknowledged (ADR 24)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
+from parley_core.runtime.batcher import Batcher
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.redis_settings import RedisSettings
-from parley_core.storage.version_cache import VersionCache
+from parley_core.storage.version_cache import CommittedVersion, VersionCache
 
 # How long readers may trust older versions once Redis is reachable again.
 RETRY_SECONDS = 0.1
@@ -15,7 +16,9 @@ RETRY_SECONDS = 0.1
 EPOCH_CHECK_SECONDS = 1.0
 # The first command of an outage waits this long; the ones after it do not wait.
 _TIMEOUT_SECONDS = 0.25
-_MAX_CONNECTIONS = 20
+# One publication at a time, and epochs.
+_MAX_CONNECTIONS = 4
+_MAX_VERSIONS_PER_CALL = 500
 
 
 @asynccontextmanager
@@ -48,6 +51,7 @@ class VersionPublisher:
 
     def __init__(self, cache: VersionCache | None) -> None:
         self._cache = cache
+        self._published = Batcher(self._publish, max_keys=_MAX_VERSIONS_PER_CALL)
         self._unpublished = 0
         self._failed = asyncio.Event()
 
@@ -57,12 +61,13 @@ class VersionPublisher:
         return self._cache is not None and not self._failed.is_set()
 
     async def publish(self, session_id: UUID, version: int, *, gone: bool) -> None:
+        """Publish with all other versions that wait; returns when Redis has them, or failed."""
         if self._cache is None:
             return
         published = False
         try:
             if not self._failed.is_set():
-                published = await self._cache.publish(session_id, version, gone=gone)
+                published = await self._published.get(CommittedVersion(session_id, version, gone))
         finally:
             # Also when cancelled: the version is committed.
             if not published:
@@ -79,6 +84,12 @@ class VersionPublisher:
             elif not await self._cache.start_epoch():
                 self._failed.set()
             await self._wait()
+
+    async def _publish(
+        self, versions: Sequence[CommittedVersion]
+    ) -> Mapping[CommittedVersion, bool]:
+        assert self._cache is not None
+        return dict.fromkeys(versions, await self._cache.publish(versions))
 
     async def _invalidate(self, cache: VersionCache) -> None:
         unpublished = self._unpublished
