@@ -175,8 +175,6 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
     async with session_services(
         settings, keyring, RetentionPolicies([]), LimitRules(), ModelPrices({}, ""), monitor
     ) as services:
-        for coroutine in services.background:
-            coroutine.close()
         yield services
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -13,7 +14,7 @@ from parley_core.http.service_client import http_session
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
 from parley_core.process.settings_reloader import SettingsReloader
-from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.background_tasks import background_loops
 from parley_core.tracing.request_spans import EntrySpans
 from parley_gateway.api.openapi import install_openapi
 from parley_gateway.audit.refused_access import RefusedAccessRecorder
@@ -139,10 +140,10 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             )
             # Before the first request is accepted, where the session service answers.
             await revoked.poll()
-            async with background_tasks(
-                _start(verification, revocations, monitor.state),
-                *(each.run() for each in (reloader, revoked, limits)),
-                refused.run(upstreams.session),
+            async with background_loops(
+                partial(_start, verification, revocations, monitor.state),
+                *(each.run for each in (reloader, revoked, limits)),
+                partial(refused.run, upstreams.session),
             ):
                 yield
             await refused.send(upstreams.session)

@@ -16,7 +16,7 @@ from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.settings_reloader import SettingsReloader
-from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.background_tasks import background_loops
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.change_feed.listener import ChangeFeed
 from parley_history.change_feed.projection_wait import ProjectionWaiter
@@ -64,7 +64,7 @@ def create_app(settings: ServeSettings) -> Starlette:
             app.router.routes.extend(routes)
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            async with background_tasks(reloader.run()):
+            async with background_loops(reloader.run):
                 monitor.state.mark_started()
                 yield
 
@@ -103,7 +103,7 @@ async def _compose(
         committed = CommittedVersions(session_client, projection)
         stack.enter_context(change_feed.subscribed(key_eviction))
         await stack.enter_async_context(_indexer(settings, change_feed, session_client, registry))
-        await stack.enter_async_context(background_tasks(change_feed.listen(), key_eviction.run()))
+        await stack.enter_async_context(background_loops(change_feed.listen, key_eviction.run))
         routes = history_routes(
             pages=PageReader(page_repository, projection, session_client, keys),
             sessions=SessionLister(SessionRepository(pool), committed, keys),
@@ -179,5 +179,5 @@ async def _indexer(
         registry,
     )
     with change_feed.subscribed(dirty_sessions):
-        async with background_tasks(indexer.run()):
+        async with background_loops(indexer.run):
             yield

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from starlette.applications import Starlette
@@ -18,7 +19,7 @@ from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.settings_reloader import SettingsReloader
-from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.background_tasks import background_loops
 from parley_core.storage.redis_settings import RedisSettings
 from parley_inference.api.body_limits import BodyLimits
 from parley_inference.api.routes import TurnStreams, routes
@@ -183,8 +184,8 @@ async def _run_service(
         )
         stack.push_async_callback(heartbeats.finish)
         await stack.enter_async_context(
-            background_tasks(
-                heartbeats.run(), stop_cancelled_turns(session, running), reloader.run()
+            background_loops(
+                heartbeats.run, partial(stop_cancelled_turns, session, running), reloader.run
             )
         )
         stack.push_async_callback(shutdown.finish)

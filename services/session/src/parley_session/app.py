@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -15,7 +16,7 @@ from parley_core.limits.rules_file import read_limit_rules
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.settings_reloader import SettingsReloader
-from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.background_tasks import background_loops
 from parley_session.api.api_key_routes import api_key_routes
 from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.audit_routes import audit_routes
@@ -93,8 +94,8 @@ def create_app(settings: SessionSettings) -> Starlette:
             app.router.routes.extend(authenticator.authenticated(routes(services)))
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            async with background_tasks(
-                *services.background, reloader.run(), limits_audit.run(services.audit_store)
+            async with background_loops(
+                *services.loops, reloader.run, partial(limits_audit.run, services.audit_store)
             ):
                 monitor.state.mark_started()
                 yield

@@ -1,9 +1,8 @@
 """Composition root of the session service: builds every component once and connects them."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from parley_core.limits.rules import LimitRules
 from parley_core.log import LogWriter
@@ -100,7 +99,7 @@ class Services:
     limits: TurnLimits
     audit_store: AuditStore
     audit: AuditTrail
-    background: Sequence[Coroutine[Any, Any, None]]
+    loops: Sequence[Callable[[], Awaitable[None]]]
 
 
 @asynccontextmanager
@@ -262,13 +261,13 @@ def _compose(
         limits=limits,
         audit_store=audit_store,
         audit=AuditTrail(audit_store, index),
-        background=[
-            *(each.run() for each in relays),
-            store_monitor.run(),
-            sweeper.run(),
-            cancel_notices.run(),
-            retention.run(),
-            versions.run(),
+        loops=[
+            *(each.run for each in relays),
+            store_monitor.run,
+            sweeper.run,
+            cancel_notices.run,
+            retention.run,
+            versions.run,
         ],
     )
 

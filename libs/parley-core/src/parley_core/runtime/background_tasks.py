@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 from parley_core.runtime.safe_logging import log_unexpected_error
 
 log = logging.getLogger(__name__)
+
+# Between the failure of a loop and its next run: long enough not to fill the log.
+RESTART_SECONDS = 1.0
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
@@ -34,3 +37,24 @@ async def background_tasks(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def background_loops(*loops: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run the loops within the block; one that fails is logged and starts again.
+
+    A loop that ends without an error stays ended.
+    """
+    async with background_tasks(*(_restart_on_error(loop) for loop in loops)):
+        yield
+
+
+async def _restart_on_error(loop: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await loop()
+        except Exception as error:
+            log_unexpected_error(log, "a background loop failed and starts again", error)
+            await asyncio.sleep(RESTART_SECONDS)
+        else:
+            return

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from parley_core.http.errors import ParleyError
-from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.background_tasks import background_loops
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.tracing.spans import continued_trace
 from parley_core.tracing.trace_context import parse_trace_context
@@ -43,8 +43,7 @@ class UsageReporter:
     @asynccontextmanager
     async def run(self, flush_seconds: float) -> AsyncIterator[None]:
         """Report during the block; queued records have `flush_seconds` more at its end."""
-        workers = (self._report_queued() for _ in range(MAX_CONCURRENCY))
-        async with background_tasks(*workers):
+        async with background_loops(*[self._report_queued] * MAX_CONCURRENCY):
             try:
                 yield
             finally:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.background_tasks import background_loops
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.redis_settings import RedisSettings
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
@@ -35,7 +35,7 @@ class TurnBuffering:
     async def run(self) -> AsyncIterator[None]:
         """Run writer and poller during the block; flush at its end, when no turn runs any more."""
         try:
-            async with background_tasks(self._writer.run(), self._poller.run()):
+            async with background_loops(self._writer.run, self._poller.run):
                 yield
             await self._writer.finish()
         finally:

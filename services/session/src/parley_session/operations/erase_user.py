@@ -11,7 +11,7 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import KeyUnavailable
 from parley_core.crypto.sealing import UnsealError
 from parley_core.http.errors import Unavailable
-from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.background_tasks import background_loops
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
@@ -79,7 +79,7 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
         opened_keyring(settings.master_key) as keyring,
         pool,
         version_publisher(settings.redis) as versions,
-        background_tasks(versions.run()),
+        background_loops(versions.run),
     ):
         [(erasable, legal_holds)] = await pool.fetch(_COUNTS, principal.tenant, principal.user)
         api_keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, keyring), utc_now)
