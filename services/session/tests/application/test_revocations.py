@@ -4,7 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from session_support.client import ADA, OTHER_ADA, ApiResponse
@@ -104,6 +104,22 @@ async def test_a_retry_revokes_no_later_tokens(session: Service) -> None:
     later = await made(session, "user", "ada")
     assert (await with_key("ada")).body["id"] == first.body["id"]
     assert (await listed(session))["data"] == [later]
+
+
+async def test_a_retry_with_another_expiry_is_refused(session: Service) -> None:
+    async def with_key(minutes: int | None) -> ApiResponse:
+        body = {"kind": "token", "target": "t1"}
+        if minutes is not None:
+            body["expires_at"] = (now + timedelta(minutes=minutes)).isoformat()
+        return await session.call("POST", "/token-revocations", body, who=BOSS, key=key)
+
+    now = datetime.now(UTC)
+    for first, other in ((5, 6), (5, None), (None, 5)):
+        key = str(uuid4())
+        made = await with_key(first)
+        repeated = await with_key(first)
+        assert (made.status, repeated.body) == (201, made.body)
+        assert (await with_key(other)).error == (422, "idempotency_key_reused", None)
 
 
 async def test_only_administrators_revoke_and_only_in_their_tenant(session: Service) -> None:

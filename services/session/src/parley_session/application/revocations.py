@@ -56,9 +56,10 @@ class Revocations:
         event = tokens_revoked_event(kind, target, expires_at or latest, metadata, stream_id)
         audited = audit_data(caller, "tokens.revoked", (kind, target))
         made = await self._store.revoke(event, audited, max_revocations=MAX_REVOCATIONS_PER_TENANT)
-        if made is None and stream_id is not None:
-            made = await self._store.find(stream_id)
-            if made is not None and (made.kind, made.target) != (kind, target):
+        if made is None and stream_id is not None and (found := await self._store.find(stream_id)):
+            first, made = found
+            asked = kind, target, expires_at or first.revoked_at + _LIFETIME
+            if (first.kind, first.target, first.expires_at) != asked:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key was used with another body. Use a new key."
                 )

@@ -3,7 +3,7 @@
 Each session is exported as of one version, the one at which its export began.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -72,7 +72,7 @@ class SessionExporter:
 
     async def export_session(
         self, session_id: UUID, caller: Caller, format_name: FormatName, min_version: int
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """Export one session, projected at least to `min_version`.
 
         Raises ParleyError or ExportInterrupted.
@@ -85,7 +85,7 @@ class SessionExporter:
                 yield chunk
             yield format.end_single(session_id)
 
-    async def export_all(self, caller: Caller, format_name: FormatName) -> AsyncIterator[bytes]:
+    async def export_all(self, caller: Caller, format_name: FormatName) -> AsyncGenerator[bytes]:
         """Export all sessions of the caller, except temporary ones.
 
         Raises ParleyError or ExportInterrupted.

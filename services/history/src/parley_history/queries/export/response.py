@@ -1,7 +1,7 @@
 """HTTP response that streams an export as a file download."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -22,16 +22,13 @@ _EXTENSIONS: Mapping[FormatName, str] = {"json": "json", "markdown": "md"}
 
 
 async def file_response(
-    chunks: AsyncIterator[bytes], format_name: FormatName, file_stem: str
+    chunks: AsyncGenerator[bytes], format_name: FormatName, file_stem: str
 ) -> Response:
     """Wait for the first chunk, so that its errors still become error responses."""
     first = await anext(chunks)
     disposition = f'attachment; filename="{file_stem}.{_EXTENSIONS[format_name]}"'
-    return _FileResponse(
-        _prepend(first, chunks),
-        media_type=_MEDIA_TYPES[format_name],
-        headers={"content-disposition": disposition, "cache-control": "no-store"},
-    )
+    headers = {"content-disposition": disposition, "cache-control": "no-store"}
+    return _FileResponse(first, chunks, media_type=_MEDIA_TYPES[format_name], headers=headers)
 
 
 async def _prepend(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -41,7 +38,21 @@ async def _prepend(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[
 
 
 class _FileResponse(StreamingResponse):
-    """Omits the end of an interrupted body, so that the server closes the connection."""
+    """Omits the end of an interrupted body, so that the server closes the connection.
+
+    The chunks are closed with the response: their export counts against the limit until then.
+    """
+
+    def __init__(
+        self,
+        first: bytes,
+        others: AsyncGenerator[bytes],
+        *,
+        media_type: str,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(_prepend(first, others), media_type=media_type, headers=headers)
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -49,3 +60,5 @@ class _FileResponse(StreamingResponse):
         except _INTERRUPTIONS as error:
             # Only the class: the message of a database error may quote a row.
             log.warning("export interrupted: %s", type(error).__name__)
+        finally:
+            await self._others.aclose()

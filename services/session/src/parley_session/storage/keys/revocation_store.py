@@ -96,17 +96,16 @@ class RevocationStore:
         self._on_appended()
         return Revocation(*list(row)[:-1])
 
-    async def find(self, stream_id: UUID) -> Revocation | None:
-        """The revocation that the event of this stream made."""
+    async def find(self, stream_id: UUID) -> tuple[Revocation, Revocation] | None:
+        """The revocation as the event of this stream made it, and as it is now."""
         row = await self._pool.fetchrow(_EVENT, stream_id)
         if row is None:
             return None
         data = TokensRevoked.model_validate_json(row["data"])
-        latest = await self._pool.fetchrow(_BY_ID, 1, row["id"])
-        if latest is not None:
-            return Revocation(**latest)
         who, times = data.actor.user, (row["time"], data.expires_at)
-        return Revocation(row["id"], data.tenant, data.kind, data.target, who, *times)
+        made = Revocation(row["id"], data.tenant, data.kind, data.target, who, *times)
+        latest = await self._pool.fetchrow(_BY_ID, 1, row["id"])
+        return made, made if latest is None else Revocation(**latest)
 
     async def of_tenant(self, tenant: str, after: UUID | None, limit: int) -> list[Revocation]:
         """The latest first, following the one with the id `after`."""
