@@ -74,10 +74,17 @@ async def test_migrate_applies_and_reports_migrations(run: Run, database: str) -
     assert (again.code, again.stdout, again.stderr) == (0, "", "")
 
 
-async def test_serving_an_unmigrated_database_ends_with_exit_code_1(
-    run: Run, database: str
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("serve", "erase-user --user ada --yes", "append-simulated /nowhere.ndjson"),
+        *("keys status", "recount-costs --dry-run"),
+    ],
+)
+async def test_a_command_on_an_unmigrated_database_ends_with_exit_code_1(
+    run: Run, database: str, command: str
 ) -> None:
-    ended = await run("serve", database, migration_wait_seconds=0.01)
+    ended = await run(command, database, migration_wait_seconds=0.01)
     assert ended.code == 1
     assert ended.stderr.endswith("The database is empty. Run the `migrate` command first.\n")
 
