@@ -1,5 +1,6 @@
 """The search index follows the read model."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -207,3 +208,19 @@ async def test_the_queue_keeps_new_changes_and_reports_overflow() -> None:
     dirty.changed([a, b, c])
     assert dirty.missed
     assert await dirty.take(9, 0) == []
+
+
+async def test_changes_that_follow_within_the_linger_are_taken_together() -> None:
+    dirty, a, b = DirtySessions(), uuid4(), uuid4()
+    dirty.changed([a])
+    taking = asyncio.create_task(dirty.take(9, 0, linger_seconds=0.1))
+    await asyncio.sleep(0.01)
+    dirty.changed([b])
+    assert await taking == [a, b]
+
+
+async def test_a_change_that_has_waited_for_the_linger_is_taken_at_once() -> None:
+    dirty, changed = DirtySessions(clock=iter((0, 60)).__next__), uuid4()
+    dirty.changed([changed])
+    async with asyncio.timeout(15):
+        assert await dirty.take(9, 0, linger_seconds=60) == [changed]

@@ -39,13 +39,21 @@ class DirtySessions:
     def interrupted(self) -> None:
         """No action: the `started` that follows sets `missed`."""
 
-    async def take(self, max_sessions: int, timeout_seconds: float) -> Sequence[UUID]:
-        """Remove and return the sessions that have waited longest; empty at the timeout."""
+    async def take(
+        self, max_sessions: int, timeout_seconds: float, *, linger_seconds: float = 0
+    ) -> Sequence[UUID]:
+        """Remove and return the sessions that have waited longest; empty at the timeout.
+
+        The first of them waits `linger_seconds`, so that changes that follow it come along.
+        """
         if not self._changed_at:
             self._available.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
                     await self._available.wait()
+        if self._changed_at and linger_seconds:
+            oldest_at = next(iter(self._changed_at.values()))
+            await asyncio.sleep(max(0, oldest_at + linger_seconds - self._clock()))
         taken = dict(islice(self._changed_at.items(), max_sessions))
         for session_id in taken:
             del self._changed_at[session_id]

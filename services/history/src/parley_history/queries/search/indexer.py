@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # Indexing 100 sessions takes about a second, so that newly changed sessions wait no longer.
 SESSIONS_PER_BATCH = 100
+# A commit for all changes of this time, rather than one for each message.
+LINGER_SECONDS: float = 0.1
 # The scan only finds what notifications missed, so it may take its time.
 SCAN_INTERVAL_SECONDS: float = 1
 RETRY_INITIAL_SECONDS: float = 0.1
@@ -111,8 +113,9 @@ class Indexer:
         while True:
             if self._dirty.missed:
                 self._dirty.missed, scanned_to, first_scan = False, _FIRST_ID, True
-            timeout = 0 if first_scan else SCAN_INTERVAL_SECONDS
-            if changed := await self._dirty.take(SESSIONS_PER_BATCH, timeout):
+            timeout, linger = (0, 0) if first_scan else (SCAN_INTERVAL_SECONDS, LINGER_SECONDS)
+            changed = await self._dirty.take(SESSIONS_PER_BATCH, timeout, linger_seconds=linger)
+            if changed:
                 await self._index(connection, changed)
                 self._dirty.acknowledge()
             else:
