@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from parley_core.runtime.backoff import backoff_delay
 from parley_core.runtime.safe_logging import log_unexpected_error
 
 log = logging.getLogger(__name__)
 
-# Between the failure of a loop and its next run: long enough not to fill the log.
+# At most, until a loop that failed runs again: long enough not to fill the log.
 RESTART_SECONDS = 1.0
 
 
@@ -55,6 +56,6 @@ async def _restart_on_error(loop: Callable[[], Awaitable[None]]) -> None:
             await loop()
         except Exception as error:
             log_unexpected_error(log, "a background loop failed and starts again", error)
-            await asyncio.sleep(RESTART_SECONDS)
+            await asyncio.sleep(backoff_delay(1, RESTART_SECONDS, RESTART_SECONDS))
         else:
             return

@@ -17,7 +17,6 @@ from parley_core.auth.principal import Principal
 from parley_core.auth.request_origin import recordable_token_id
 from parley_core.http.errors import ParleyError
 from parley_core.http.service_client import ServiceClient
-from parley_core.runtime.safe_logging import log_unexpected_error
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +74,7 @@ class RefusedAccessRecorder:
         """Send what was queued, once per interval, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
-            try:
-                await self.send(session)
-            except Exception as error:
-                log_unexpected_error(log, "records of refused access", error)
+            await self.send(session)
 
     async def send(self, session: ServiceClient) -> None:
         """End the interval and send the queue; the next call sends what session did not accept."""

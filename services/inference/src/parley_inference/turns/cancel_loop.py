@@ -1,15 +1,11 @@
 """Cancel loop: learns at once of cancelled turns; without it, the next heartbeat names them."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from parley_core.http.errors import ParleyError
-from parley_core.runtime.safe_logging import log_unexpected_error
-
-log = logging.getLogger(__name__)
 
 # A stopped turn is named until it has ended; asking less often would delay the next one.
 INTERVAL_SECONDS = 0.05
@@ -33,7 +29,4 @@ async def stop_cancelled_turns(session: CancelClient, turns: Turns) -> None:
             await asyncio.sleep(INTERVAL_SECONDS)
         except ParleyError:
             # The heartbeats log that session is unavailable.
-            await asyncio.sleep(RETRY_SECONDS)
-        except Exception as error:
-            log_unexpected_error(log, "cancel loop", error)
             await asyncio.sleep(RETRY_SECONDS)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from parley_core.runtime.backoff import Backoff
-from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.storage.database_urls import DatabaseUrls
 from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_session.relay.outbox_sql import (
@@ -83,8 +82,6 @@ class StoreMonitor:
             except DATABASE_ERRORS as error:
                 if not self._backoff.failures:
                     log.warning("store monitor failed, retrying: %s", type(error).__name__)
-            except Exception as error:
-                log_unexpected_error(log, "store monitor", error)
             finally:
                 # Another process may monitor, and keys may be wrapped again, until this one does.
                 self.size = self._wrapped_keys = self._keys_counted_at = None

@@ -12,7 +12,6 @@ from pydantic import Field
 from parley_contracts.session_api.keys import Person
 from parley_core.http.errors import Unavailable
 from parley_core.runtime.backoff import Backoff
-from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import SettingsGroup
 from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_history.queries.search.dirty_sessions import DirtySessions
@@ -84,9 +83,6 @@ class Indexer:
                 await self._stand_for_election(backoff)
             except DATABASE_ERRORS as error:
                 log.warning("search indexer paused, retrying: %s", type(error).__name__)
-            except Exception as error:
-                # The index may lag; a defect here must not end the process that serves reads.
-                log_unexpected_error(log, "search indexer failed, retrying", error)
             await asyncio.sleep(backoff.next_delay() or 0)
 
     async def _stand_for_election(self, backoff: Backoff) -> NoReturn:

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from parley_core.runtime.backoff import backoff_delay
-from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_session.storage.append.append_statement import CANCEL_CHANNEL
 from parley_session.storage.database import DatabaseSettings, listen
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
@@ -37,8 +36,6 @@ class CancelNotices:
                 await listen(self._database, CANCEL_CHANNEL, self._wake)
             except DATABASE_UNAVAILABLE as error:
                 log.warning("cancel notices are interrupted: %s", type(error).__name__)
-            except Exception as error:
-                log_unexpected_error(log, "cancel notices", error)
             await asyncio.sleep(backoff_delay(1, _RECONNECT_SECONDS, _RECONNECT_SECONDS))
 
     async def cancelled_turns(self, runner: UUID) -> Sequence[UUID]:
