@@ -1,4 +1,4 @@
-"""Batches of lookups: all that is requested in one turn of the event loop shares one call."""
+"""Batches of lookups or writes: requests that wait at the same moment share one call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,16 +10,16 @@ Value = TypeVar("Value")
 
 
 class Batcher(Generic[Key, Value]):
-    """Runs one `load` of at most `max_keys` keys at a time; requests of one key share its value.
+    """Runs one `call` for at most `max_keys` keys at a time; requests of one key share its value.
 
-    A load begins after every request that it answers, so that its values are never older. `load`
+    A call begins after every request that it answers, so that its values are never older. `call`
     returns a value for each key; what it raises is raised to all requests of the batch.
     """
 
     def __init__(
-        self, load: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]], *, max_keys: int
+        self, call: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]], *, max_keys: int
     ) -> None:
-        self._load, self._max_keys = load, max_keys
+        self._call, self._max_keys = call, max_keys
         self._waiting: dict[Key, list[asyncio.Future[Value]]] = {}
         self._running: asyncio.Task[None] | None = None
 
@@ -40,7 +40,7 @@ class Batcher(Generic[Key, Value]):
 
     async def _answer(self, batch: Mapping[Key, Sequence[asyncio.Future[Value]]]) -> None:
         try:
-            values = await self._load([*batch])
+            values = await self._call([*batch])
         except Exception as error:
             for future in _unanswered(batch):
                 future.set_exception(error)
