@@ -6,12 +6,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_support.client import ApiResponse
-from session_support.components import Components
+from session_support.client import ADA, ApiResponse
+from session_support.components import Components, components_on, deletion_on
 from session_support.service import Service
 from session_support.sessions import runner
 
+from parley_core.auth.caller import Caller
 from parley_core.storage.postgres_pool import Pool
+from parley_session.domain.session.commands import CompleteReply
+from parley_session.storage.turn_store import StoredTurn, TurnStore
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "estimated": True}
 
@@ -96,6 +99,38 @@ async def test_only_the_runner_ends_a_turn(session: Service, pool: Pool) -> None
         ):
             assert response.error == (403, "not_the_runner", None)
     assert await ends(pool) == []
+
+
+async def test_the_end_of_a_turn_does_not_read_again_what_its_claim_has_read(
+    session: Service, pool: Pool
+) -> None:
+    class CountedReads(TurnStore):
+        count = 0
+
+        async def find_in_session(self, turn_id: UUID) -> StoredTurn:
+            self.count += 1
+            return await super().find_in_session(turn_id)
+
+    turns, mine = CountedReads(pool), uuid4()
+    lifecycle = components_on(pool, turns).lifecycle
+    turn = UUID((await session.open_turn())["id"])
+    await lifecycle.claim(turn, mine, ADA, cached=None, budgets={})
+    command = CompleteReply(turn, "Hello", "stop", first_token_ms=1, total_ms=2)
+    ended = await lifecycle.end(command, mine, Caller(ADA, "req-1"))
+    assert (ended.status, turns.count) == ("completed", 0)
+    assert await lifecycle.end(command, mine, Caller(ADA, "req-2")) == ended
+    assert turns.count == 1
+
+
+async def test_a_turn_whose_session_another_process_erased_has_no_end(
+    session: Service, pool: Pool
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    await deletion_on(pool).erase(UUID(turn["session_id"]), "operator", Caller(ADA, "job"))
+    response = await session.complete(turn["id"], mine)
+    assert response.error == (404, "turn_not_found", None)
+    assert await ends(pool) == ["reply_cancelled"]
 
 
 async def test_an_unknown_turn_has_no_end(session: Service) -> None:

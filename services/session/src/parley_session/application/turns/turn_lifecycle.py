@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from cachetools import LRUCache
+
 from parley_contracts.api_models import Turn
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
@@ -27,6 +29,9 @@ from parley_session.domain.session.errors import SessionNotFound, TurnAlreadyEnd
 from parley_session.storage.append.append_condition import Abandoned
 from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import StoredTurn, TurnStore
+
+# About 10 MB. Those of turns that end in another process stay until they are evicted.
+_MAX_CLAIMED_TURNS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class TurnLifecycle:
         self._store, self._turns, self._sessions = store, turns, sessions
         self._executor, self._prompt_builder = executor, prompt_builder
         self._partial_replies = partial_replies
+        self._claimed: LRUCache[UUID, StoredTurn] = LRUCache(_MAX_CLAIMED_TURNS)
 
     async def claim(
         self,
@@ -77,6 +83,7 @@ class TurnLifecycle:
         if open_turn is None or open_turn.id != turn_id:
             # Ended after the claim.
             return await self._unclaimable(turn_id, principal)
+        self._claimed[turn_id] = claimed
         sequences = claimed.row.sequences
         turn, turn_input = await self._prompt_builder.build(
             loaded, open_turn, sequences, cached, budgets
@@ -100,7 +107,11 @@ class TurnLifecycle:
 
         Raises Forbidden, TurnNotFound, and TooLarge for a reply that does not fit an event.
         """
-        stored = await self._turns.find_in_session(command.turn_id)
+        # A turn keeps its runner, and the append checks the session's version: what the claim read
+        # need not be read again.
+        stored = self._claimed.pop(command.turn_id, None)
+        if stored is None or stored.row.runner != runner:
+            stored = await self._turns.find_in_session(command.turn_id)
         row = stored.row
         if row.runner != runner:
             raise Forbidden("Another process runs this turn.", code="not_the_runner")
