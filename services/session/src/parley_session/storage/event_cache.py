@@ -35,10 +35,12 @@ class SessionCache:
     def add(self, session: Session) -> None:
         """Never replaces a later version: loads of one session may overlap."""
         cached = self._sessions.get(session.id)
-        if cached is None or cached.version <= session.version:
-            self._sessions.pop(session.id, None)
-            if estimated_bytes(session) <= self._sessions.maxsize:
-                self._sessions[session.id] = session
+        if cached is not None and cached.version > session.version:
+            return
+        try:
+            self._sessions[session.id] = session
+        except ValueError:  # Larger than the whole cache.
+            self.remove(session.id)
 
     def remove(self, session_id: UUID) -> None:
         self._sessions.pop(session_id, None)

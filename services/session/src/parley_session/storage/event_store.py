@@ -258,12 +258,13 @@ class EventStore:
 
     async def _session_at(self, session_id: UUID, version: int) -> Session:
         cached = self._sessions.get(session_id)
+        if cached is not None and cached.version >= version:
+            return cached
         earlier = session = cached or await self._snapshots.read(session_id, version)
         while session is None or session.version < version:
             session = fold(await self._next_events(session_id, session), session)
-        if session is not cached:
-            # Another process committed it, and may have died before it published the version.
-            await self._publish(session)
+        # Another process committed it, and may have died before it published the version.
+        await self._publish(session)
         self._sessions.add(session)
         await self._snapshots.write_if_due(session, earlier)
         return session
