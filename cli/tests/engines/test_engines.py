@@ -86,20 +86,25 @@ async def kafka_after_interrupted_start(
 
 
 async def test_a_kafka_record_survives_kill_and_restart_after_an_interrupted_first_start(
-    kafka_after_interrupted_start: KafkaServer,
+    kafka_after_interrupted_start: KafkaServer, data: Path
 ) -> None:
     kafka = kafka_after_interrupted_start
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic("stored", 1, 1)])
     await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, enable_idempotence=True)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap, enable_idempotence=True, compression_type="lz4"
+    )
     await producer.start()
     await producer.send_and_wait("stored", b"seven")
     await producer.stop()
     os.kill(kafka.pid, signal.SIGKILL)
     await kafka.stop()
+    unpacked = {*(data / "kafka" / "tmp").glob("liblz4*")}
+    assert unpacked
     await kafka.start()
+    assert not unpacked & {*(data / "kafka" / "tmp").iterdir()}
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
     await consumer.start()
     consumer.assign([TopicPartition("stored", 0)])

@@ -57,7 +57,14 @@ ssl.truststore.location={authority}
 
 # Kafka reports why it ends only to its logger; slf4j-simple writes to standard error.
 LOG_OPTIONS = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
-JAVA_OPTIONS = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS]
+# Relative to the working directory. The libraries that Kafka unpacks stay there when it is killed.
+_TEMPORARY_FOLDER = "tmp"
+JAVA_OPTIONS = [
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    f"-Djava.io.tmpdir={_TEMPORARY_FOLDER}",
+    *LOG_OPTIONS,
+]
 # The optimising compiler pays off only in a run of many seconds.
 SHORT_RUN_OPTIONS = ["-XX:TieredStopAtLevel=1"]
 READY_TIMEOUT_SECONDS = 120.0
@@ -120,6 +127,9 @@ class KafkaServer:
             java = str(java_home() / "bin" / "java")
             self._folder.mkdir(parents=True, exist_ok=True)
             await self.child.wait_for_previous_run()
+            temporary = self._folder / _TEMPORARY_FOLDER
+            await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+            temporary.mkdir(exist_ok=True)
             require_free(self.port, "Kafka")
             require_free(self._controller_port, "Kafka's controller")
             jars = await fetch_jars(self._cache, self._on_download)
