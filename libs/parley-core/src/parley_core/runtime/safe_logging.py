@@ -6,6 +6,7 @@ Each entry is one line, as text for a terminal or as JSON for a collector.
 import logging
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ from parley_core.runtime.request_context import log_fields
 from parley_core.runtime.settings import Settings, load
 from parley_core.tracing.spans import trace_ids
 
+_ExceptionInfo = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 _ONE_LINE = str.maketrans({"\n": "\\n", "\r": "\\r"})
 
 log = logging.getLogger(__name__)
@@ -74,19 +78,26 @@ def _extra_fields(record: logging.LogRecord) -> Mapping[str, Any]:
     return {**log_fields(), **trace_ids(), **getattr(record, "fields", {})}
 
 
-class _TextFormatter(logging.Formatter):
+class _SafeFormatter(logging.Formatter):
+    def formatException(self, ei: _ExceptionInfo) -> str:
+        return _class_and_frames(ei[1]) if ei[1] is not None else ""
+
+
+class _TextFormatter(_SafeFormatter):
     """`2026-11-24T10:00:00.000Z INFO logger: message name=value …`"""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
+        self.converter = time.gmtime
+
     def format(self, record: logging.LogRecord) -> str:
-        time = _utc(record).replace("+00:00", "Z")
-        line = f"{time} {record.levelname} {record.name}: {record.getMessage()}"
-        if exception := _exception(record):
-            line += f"\n{exception}"
-        fields = "".join([f" {name}={value}" for name, value in _extra_fields(record).items()])
-        return (line + fields).translate(_ONE_LINE)
+        fields = "".join(f" {name}={value}" for name, value in _extra_fields(record).items())
+        return (super().format(record) + fields).translate(_ONE_LINE)
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_SafeFormatter):
     def __init__(self, service: str) -> None:
         super().__init__()
         # In Kubernetes, the name of the host is that of the pod.
@@ -98,25 +109,16 @@ class _JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
-            "time": _utc(record),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
             **self._constant,
             **_extra_fields(record),
         }
-        if exception := _exception(record):
-            entry["exception"] = exception
+        if record.exc_info and record.exc_info[1] is not None:
+            entry["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(entry, enc_hook=str).decode()
-
-
-def _utc(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-
-
-def _exception(record: logging.LogRecord) -> str:
-    error = record.exc_info[1] if record.exc_info else None
-    return "" if error is None else _class_and_frames(error)
 
 
 def _class_and_frames(error: BaseException) -> str:
