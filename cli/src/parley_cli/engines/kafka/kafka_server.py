@@ -128,7 +128,7 @@ class KafkaServer:
             self._folder.mkdir(parents=True, exist_ok=True)
             await self.child.wait_for_previous_run()
             temporary = self._folder / _TEMPORARY_FOLDER
-            await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(exist_ok=True)
             require_free(self.port, "Kafka")
             require_free(self._controller_port, "Kafka's controller")
